@@ -1,0 +1,29 @@
+//! The domain: what an activity log is, which values it may hold, and the ports through which the outside is reached.
+//!
+//! Nothing here does I/O, knows a driver or a runtime. A value that exists is valid: fields are private and every
+//! constructor checks.
+
+mod event;
+mod event_id;
+mod filter;
+mod idempotency_key;
+mod log_fields;
+mod log_id;
+mod metadata;
+mod page;
+pub mod ports;
+mod start_at;
+mod text;
+mod timestamp;
+
+pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
+pub use event_id::EventId;
+pub use filter::LogFilter;
+pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
+pub use log_fields::{FieldProblem, FieldRules, FieldsProblem, LogFields, read_text, read_timestamp};
+pub use log_id::{IdRange, LogId};
+pub use metadata::{Metadata, MetadataProblem, MetadataSeed, MetadataWriter};
+pub use page::{LogPage, MAX_PAGE_LIMIT, PageRequest};
+pub use start_at::StartAt;
+pub use text::{Action, InvalidText, MAX_TEXT_CHARS, UserId, number_as_text};
+pub use timestamp::{InvalidTimestamp, Moment, Timestamp};

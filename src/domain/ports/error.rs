@@ -1,0 +1,57 @@
+//! The one error of all ports, sorted by what the caller should do.
+
+use std::error::Error;
+
+/// What the caller should do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortErrorKind {
+    /// Not now: the same call may succeed later. Whether a write took effect is unknown unless the method says.
+    Unavailable,
+    /// Not like this: the same call will fail again.
+    Rejected,
+    /// What is stored makes no sense. Somebody has to look.
+    Corrupt,
+    /// Not any more: this end has been shut down.
+    Closed,
+}
+
+/// An adapter's failure. Its text and source are for the log; they never reach a client.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PortError {
+    kind: PortErrorKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl PortError {
+    pub fn new(kind: PortErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(PortErrorKind::Unavailable, message)
+    }
+
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(PortErrorKind::Rejected, message)
+    }
+
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(PortErrorKind::Corrupt, message)
+    }
+
+    pub fn closed(message: impl Into<String>) -> Self {
+        Self::new(PortErrorKind::Closed, message)
+    }
+
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub fn kind(&self) -> PortErrorKind {
+        self.kind
+    }
+}

@@ -1,0 +1,20 @@
+//! The ports: what the application asks of the outside, with what each promises on order, duplicates, retry and
+//! cancellation. Adapters implement them; wrappers (retry, metering, fault injection) implement them too.
+
+mod clock;
+mod consumer_group;
+mod dead_letters;
+mod error;
+mod event_publisher;
+mod event_source;
+mod log_repository;
+mod probe;
+
+pub use clock::Clock;
+pub use consumer_group::{ConsumerGroup, GroupState, LegacyLogs};
+pub use dead_letters::{DeadLetter, DeadLetterReason, DeadLetters};
+pub use error::{PortError, PortErrorKind};
+pub use event_publisher::{EventPublisher, PublishOutcome};
+pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Malformed, Position, RawRecord};
+pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};
+pub use probe::{Probe, Status};

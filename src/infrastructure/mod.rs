@@ -1,0 +1,5 @@
+//! The adapters: the outside behind the domain's ports.
+
+pub mod clock;
+pub mod status_cell;
+pub mod wire;

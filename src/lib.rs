@@ -1,0 +1,3 @@
+//! eyego
+pub mod domain;
+pub mod infrastructure;

@@ -1,0 +1,2 @@
+//! eyego
+fn main() {}
