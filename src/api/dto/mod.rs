@@ -1,0 +1,8 @@
+//! What requests and answers look like on the wire. These types are HTTP's alone; they are read into domain values
+//! and written from them.
+
+pub mod create_log;
+pub mod error;
+pub mod health;
+pub mod list_logs;
+pub mod log;

@@ -1,0 +1,84 @@
+//! The one error of the API and the one mapping to answers.
+
+use std::{error::Error, sync::Arc};
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+
+use super::{dto::error::ErrorBody, error_code::ErrorCode};
+use crate::application::log_service::ServiceError;
+
+/// Seconds until a refused client should try again.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// An answer that is not what was asked for. The cause is for the log alone.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    code: ErrorCode,
+    detail: Option<String>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// The cause of a failed request, carried by its response to the one place that logs it.
+#[derive(Clone)]
+pub(super) struct Cause(pub(super) Arc<dyn Error + Send + Sync>);
+
+impl ApiError {
+    /// `detail` says which part and which rule, in words that help the caller.
+    pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: Some(detail.into()), cause: None }
+    }
+
+    fn caused_by(code: ErrorCode, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { code, detail: None, cause: Some(Arc::new(cause)) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn code(&self) -> ErrorCode {
+        self.code
+    }
+}
+
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, detail: None, cause: None }
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let code = match &error {
+            ServiceError::NotTaken(_) => ErrorCode::QueueUnavailable,
+            ServiceError::NeverTaken(_) => ErrorCode::EventTooLarge,
+            ServiceError::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
+            ServiceError::StoreNotConfigured => ErrorCode::StoreNotConfigured,
+            ServiceError::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
+            ServiceError::StoreFailed(_) => ErrorCode::Internal,
+            ServiceError::DeleteUnconfirmed => ErrorCode::DeleteUnconfirmed,
+            ServiceError::TooManyWaiters => ErrorCode::TooManyWaiters,
+        };
+        Self::caused_by(code, error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let body = ErrorBody {
+            message: self.code.message().to_owned(),
+            code: self.code.word().to_owned(),
+            error: self.detail,
+        };
+        let mut response = (status, Json(body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
+        response
+    }
+}

@@ -1,0 +1,18 @@
+//! HTTP: routes, handlers, what requests and answers look like, and the mapping of errors to statuses.
+
+pub mod dto;
+mod error;
+mod error_code;
+mod extract;
+mod handlers;
+mod middleware;
+mod openapi;
+mod router;
+mod server;
+mod state;
+
+pub use error_code::ErrorCode;
+pub use openapi::document as openapi_document;
+pub use router::router;
+pub use server::{ServerLimits, serve};
+pub use state::{About, Intake, LogState, OpsState};

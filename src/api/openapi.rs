@@ -1,0 +1,46 @@
+//! The OpenAPI document, made from the handlers.
+
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    handlers::{create_log, delete_log, get_log, get_receipt, health, list_logs},
+    state::{LogState, OpsState},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "EyeGo User Activity Log Service",
+        description = "Takes user activity logs, queues them durably, stores each exactly once, and serves them back.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    tags(
+        (name = "logs", description = "Taking, finding and deleting logs"),
+        (name = "operations", description = "How the service is"),
+    )
+)]
+struct Document;
+
+pub(super) fn ops_routes() -> OpenApiRouter<OpsState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::root))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::health))
+}
+
+pub(super) fn log_routes() -> OpenApiRouter<LogState> {
+    OpenApiRouter::new()
+        .routes(routes!(create_log::create_log, list_logs::list_logs))
+        .routes(routes!(get_receipt::get_receipt))
+        .routes(routes!(get_log::get_log, delete_log::delete_log))
+}
+
+/// The whole document, whatever this process serves of it.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    document.merge(log_routes().into_openapi());
+    document.merge(ops_routes().into_openapi());
+    document
+}

@@ -1,0 +1,54 @@
+//! The routes and what lies around them, outermost last.
+
+use axum::{Router, http::Request, middleware::from_fn, response::IntoResponse};
+use hyper::body::Incoming;
+use tower::util::MapRequest;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, Predicate, SizeAbove},
+    },
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{
+    error::ApiError,
+    error_code::ErrorCode,
+    middleware::{cors, panic, request_context::request_context, trailing_slash},
+    openapi::{document, log_routes, ops_routes},
+    state::{LogState, OpsState},
+};
+
+/// Smaller answers cost more to pack than they save.
+const PACK_ABOVE: u64 = 1024;
+
+/// What every connection is served by.
+pub(super) type App = MapRequest<Router, fn(Request<Incoming>) -> Request<Incoming>>;
+
+/// `logs` is empty in a process that only drains: it has the operational endpoints alone.
+pub fn router(ops: OpsState, logs: Option<LogState>, cors_origins: &[String]) -> Router {
+    let mut router = ops_routes().split_for_parts().0.with_state(ops);
+    if let Some(state) = logs {
+        router = router.merge(log_routes().split_for_parts().0.with_state(state)).merge(docs());
+    }
+    let router = router
+        .fallback(async || ApiError::from(ErrorCode::RouteNotFound).into_response())
+        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed).into_response())
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(PACK_ABOVE).and(DefaultPredicate::new())));
+    let router = match cors::layer(cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(CatchPanicLayer::custom(panic::answer)).layer(from_fn(request_context))
+}
+
+/// Rewriting the path has to happen before routing, so it wraps the router instead of being a layer of it.
+pub(super) fn app(router: Router) -> App {
+    MapRequest::new(router, trailing_slash::strip)
+}
+
+/// The page asks nobody else: its assets are in the binary and it does not send the document to a validator.
+fn docs() -> SwaggerUi {
+    SwaggerUi::new("/docs").url("/openapi.json", document()).config(Config::from("/openapi.json").validator_url("none"))
+}

@@ -1,0 +1,92 @@
+//! Serving connections: bounded in number, in the time and size of their heads, and finished before the end.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::router::{App, app};
+
+/// A request's line and headers together; above it 431.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The bounds of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    /// Further connections wait in the listener's queue.
+    pub connections: usize,
+    /// How long a connection may idle between requests or take to send a request's head.
+    pub header_timeout: Duration,
+}
+
+/// Serves until `stop`, then takes no new connection and lets each finish the request it is at.
+pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) {
+    let app = app(router);
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    while let Some((stream, permit)) = accept(&listener, &permits, &stop).await {
+        while connections.try_join_next().is_some() {}
+        let connection = connection(stream, app.clone(), limits);
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+    while connections.join_next().await.is_some() {}
+}
+
+fn connection(
+    stream: TcpStream,
+    app: App,
+    limits: ServerLimits,
+) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<App>> {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES * 2)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+}
+
+/// The next connection together with its place; `None` when stopped.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    loop {
+        let accepted = stop.run_until_cancelled(async {
+            let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+            Some((listener.accept().await, permit))
+        });
+        match accepted.await?? {
+            (Ok((stream, _)), permit) => {
+                let _ = stream.set_nodelay(true);
+                return Some((stream, permit));
+            }
+            (Err(error), _) => {
+                // Out of file descriptors, most likely: others have to close first.
+                warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(50))).await?;
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the handlers share.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use crate::application::{health_service::HealthService, log_service::LogService};
+
+/// What a process says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// `embedded` or `kafka-mongodb`.
+    pub backend: &'static str,
+    /// `all`, `api` or `worker`.
+    pub role: &'static str,
+}
+
+/// For the operational endpoints, which every process has.
+#[derive(Clone)]
+pub struct OpsState {
+    pub health: Arc<HealthService>,
+    pub about: About,
+}
+
+/// How request bodies are taken in.
+#[derive(Clone)]
+pub struct Intake {
+    /// One permit per byte of all bodies held at a time.
+    pub budget: Arc<Semaphore>,
+    /// After unpacking, inclusive.
+    pub max_body_bytes: usize,
+    pub body_timeout: Duration,
+}
+
+/// For the endpoints around logs.
+#[derive(Clone)]
+pub struct LogState {
+    pub logs: Arc<LogService>,
+    pub intake: Intake,
+}

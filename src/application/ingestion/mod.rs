@@ -1,0 +1,12 @@
+//! Ingestion: draining the bus into the store, each event once, none skipped.
+
+mod backoff;
+mod dead_letter_chain;
+mod policy;
+mod sink;
+pub mod takeover;
+mod worker;
+
+pub use dead_letter_chain::DeadLetterChain;
+pub use sink::IngestionError;
+pub use worker::{IngestionWorker, StepOutcome, WorkerParts};

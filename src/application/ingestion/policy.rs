@@ -1,0 +1,72 @@
+//! What the worker does about every failure and outcome: one table, exhaustive on purpose.
+
+use crate::domain::ports::{AppendOutcome, PortErrorKind};
+
+/// What the worker was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Read,
+    Reserve,
+    Append,
+    RaiseCounter,
+    DeadLetter,
+    Commit,
+}
+
+impl Stage {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Reserve => "reserve",
+            Self::Append => "append",
+            Self::RaiseCounter => "raise_counter",
+            Self::DeadLetter => "dead_letter",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// What to do about a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnError {
+    /// The same call with the same arguments, after a pause, for ever.
+    Retry,
+    /// Nothing is lost by leaving it: redelivery makes up for it.
+    GoOn,
+    /// The worker cannot work; the process must end, visibly.
+    Stop,
+}
+
+/// An infrastructure error never dead-letters: a record is poison only by what it is.
+pub(super) fn on_error(stage: Stage, kind: PortErrorKind) -> OnError {
+    use PortErrorKind::{Closed, Corrupt, Rejected, Unavailable};
+    match (stage, kind) {
+        (Stage::Commit, Unavailable | Rejected) => OnError::GoOn,
+        // Rejected as a whole (rights, quotas, settings): an operator can mend it while we wait.
+        (
+            Stage::Read | Stage::Reserve | Stage::Append | Stage::RaiseCounter | Stage::DeadLetter,
+            Unavailable | Rejected,
+        ) => OnError::Retry,
+        (
+            Stage::Read | Stage::Reserve | Stage::Append | Stage::RaiseCounter | Stage::DeadLetter | Stage::Commit,
+            Closed | Corrupt,
+        ) => OnError::Stop,
+    }
+}
+
+/// What to do about one event after an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnOutcome {
+    Done,
+    /// Under a new number: the old one belongs to another log.
+    Renumber,
+    DeadLetter,
+}
+
+pub(super) fn on_outcome(outcome: &AppendOutcome) -> OnOutcome {
+    match outcome {
+        AppendOutcome::Stored | AppendOutcome::AlreadyStored | AppendOutcome::Deleted => OnOutcome::Done,
+        AppendOutcome::IdTaken => OnOutcome::Renumber,
+        AppendOutcome::Rejected(_) => OnOutcome::DeadLetter,
+    }
+}

@@ -1,0 +1,142 @@
+//! The ingestion worker: reads a batch, numbers it, stores it, dead-letters what is poison, and only then commits.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    backoff::Backoff,
+    policy::{OnError, Stage, on_error},
+    sink::{IngestionError, Interruptible, Sink, pause},
+};
+use crate::{
+    application::stored_signal::StoredSignal,
+    domain::{
+        Event,
+        ports::{Batch, BatchLimits, DeadLetter, DeadLetterReason, DeadLetters, Delivery, EventSource, LogRepository},
+    },
+};
+
+/// A batch of 1,000 is where a bulk insert stops getting cheaper per document; the bytes bound the memory.
+const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 4 << 20 };
+/// How long one read waits for records; only how often an idle worker looks round.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// What a worker works with.
+pub struct WorkerParts {
+    pub source: Box<dyn EventSource>,
+    pub repository: Arc<dyn LogRepository>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub signal: StoredSignal,
+    /// Ends the worker after the step in hand, or during a retry.
+    pub stop: CancellationToken,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepOutcome {
+    /// The source had nothing.
+    Idle,
+    /// A batch of so many records is stored or dead-lettered, and committed.
+    Done(usize),
+    /// Asked to stop; what was in hand is not committed and will be delivered again.
+    Interrupted,
+}
+
+/// Drains one source. There is one per process and it owns its place in the consumer group.
+pub struct IngestionWorker {
+    source: Box<dyn EventSource>,
+    sink: Sink,
+    signal: StoredSignal,
+    stop: CancellationToken,
+}
+
+impl IngestionWorker {
+    pub fn new(parts: WorkerParts) -> Self {
+        let WorkerParts { source, repository, dead_letters, signal, stop } = parts;
+        let sink = Sink { repository, dead_letters, stop: stop.clone() };
+        Self { source, sink, signal, stop }
+    }
+
+    /// Steps until asked to stop, then commits and leaves the group.
+    ///
+    /// # Errors
+    /// Only what no retry can mend.
+    pub async fn run(mut self) -> Result<(), IngestionError> {
+        while !self.stop.is_cancelled() {
+            if self.step().await? == StepOutcome::Interrupted {
+                break;
+            }
+        }
+        if let Err(error) = self.source.close().await {
+            warn!(error = &error as &dyn std::error::Error, "the source did not close cleanly; records may come again");
+        }
+        Ok(())
+    }
+
+    /// One batch from the source to the commit.
+    ///
+    /// # Errors
+    /// As for [`IngestionWorker::run`].
+    pub async fn step(&mut self) -> Result<StepOutcome, IngestionError> {
+        let Some(batch) = self.read().await? else { return Ok(StepOutcome::Interrupted) };
+        let records = batch.deliveries.len();
+        if records == 0 {
+            return Ok(StepOutcome::Idle);
+        }
+        let (events, if_refused, mut letters) = sort(batch.deliveries);
+        let Some(rejected) = self.sink.store(events).await? else { return Ok(StepOutcome::Interrupted) };
+        letters.extend(rejected.into_iter().map(|index| if_refused[index].clone()));
+        if !letters.is_empty() && self.sink.bury(&letters).await?.is_none() {
+            return Ok(StepOutcome::Interrupted);
+        }
+        self.signal.raise();
+        if let Err(source) = self.source.commit(batch.checkpoint).await {
+            match on_error(Stage::Commit, source.kind()) {
+                OnError::Stop => return Err(IngestionError::at(Stage::Commit, source)),
+                OnError::GoOn | OnError::Retry => {
+                    warn!(error = &source as &dyn std::error::Error, "commit failed; the batch may come again");
+                }
+            }
+        }
+        Ok(StepOutcome::Done(records))
+    }
+
+    async fn read(&mut self) -> Interruptible<Batch> {
+        let mut backoff = Backoff::default();
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(None),
+                read = self.source.next_batch(LIMITS, WAIT) => read,
+            };
+            match read {
+                Ok(batch) => return Ok(Some(batch)),
+                Err(source) => {
+                    if !pause(Stage::Read, source, &mut backoff, &self.stop).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The events, the letter that each would become if the store refused it, and the letters of what is no event.
+fn sort(deliveries: Vec<Delivery>) -> (Vec<Event>, Vec<DeadLetter>, Vec<DeadLetter>) {
+    let mut events = Vec::with_capacity(deliveries.len());
+    let mut if_refused = Vec::with_capacity(deliveries.len());
+    let mut letters = Vec::new();
+    for Delivery { position, timestamp, record, event } in deliveries {
+        let letter = |event_id, reason| DeadLetter { event_id, reason, position, timestamp, record };
+        match event {
+            Ok(event) => {
+                if_refused.push(letter(event.id, DeadLetterReason::StoreRejected));
+                events.push(event);
+            }
+            Err(malformed) => letters.push(letter(malformed.event_id, malformed.reason)),
+        }
+    }
+    (events, if_refused, letters)
+}

@@ -1,0 +1,152 @@
+//! Taking logs in and giving them out: what the HTTP handlers call.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::stored_signal::StoredSignal;
+use crate::domain::{
+    Action, ActivityLog, Event, EventId, IdempotencyKey, LogFilter, LogId, LogPage, Metadata, NewLog, PageRequest,
+    Timestamp, UserId,
+    ports::{Clock, DeleteOutcome, EventPublisher, LogRepository, PortError, PortErrorKind, PublishOutcome, Receipt},
+};
+
+/// How long a waiting receipt sleeps between two looks at the store: it starts short, for the usual case, and grows.
+/// Another process may store the event, so the signal alone does not do.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// A log as a client reports it.
+#[derive(Debug)]
+pub struct Submission {
+    pub user_id: UserId,
+    pub action: Action,
+    /// The time of receiving where the client gives none.
+    pub timestamp: Option<Timestamp>,
+    pub metadata: Metadata,
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// Why a call did not end well, sorted by what the client should do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("the event was not taken")]
+    NotTaken(#[source] PortError),
+    #[error("the bus will never take the event")]
+    NeverTaken(#[source] PortError),
+    #[error("whether the event was taken is unknown")]
+    OutcomeUnknown(#[source] PortError),
+    #[error("this process has no store")]
+    StoreNotConfigured,
+    #[error("the store is away")]
+    StoreUnavailable(#[source] PortError),
+    #[error("the store failed")]
+    StoreFailed(#[source] PortError),
+    #[error("whether the log is deleted is unknown")]
+    DeleteUnconfirmed,
+    #[error("too many requests wait for events")]
+    TooManyWaiters,
+}
+
+/// The use cases around logs.
+pub struct LogService {
+    publisher: Arc<dyn EventPublisher>,
+    repository: Option<Arc<dyn LogRepository>>,
+    clock: Arc<dyn Clock>,
+    signal: StoredSignal,
+    waiters: Semaphore,
+}
+
+impl LogService {
+    /// `repository` is empty in a process that only takes logs in; at most `max_waiters` receipts wait at a time.
+    pub fn new(
+        publisher: Arc<dyn EventPublisher>,
+        repository: Option<Arc<dyn LogRepository>>,
+        clock: Arc<dyn Clock>,
+        signal: StoredSignal,
+        max_waiters: usize,
+    ) -> Self {
+        Self { publisher, repository, clock, signal, waiters: Semaphore::new(max_waiters) }
+    }
+
+    /// Publishes the log. `Ok` means that it is durable and will be stored exactly once; the id is the same for every
+    /// submission of this user with this key.
+    ///
+    /// Cancellation: once called, dropping the future does not take the log back.
+    pub async fn submit(&self, submission: Submission) -> Result<EventId, ServiceError> {
+        let event = self.event(submission);
+        let id = event.id;
+        match self.publisher.publish(vec![event]).await.pop() {
+            Some(PublishOutcome::Taken) => Ok(id),
+            Some(PublishOutcome::Refused(error)) if error.kind() == PortErrorKind::Rejected => {
+                Err(ServiceError::NeverTaken(error))
+            }
+            Some(PublishOutcome::Refused(error)) => Err(ServiceError::NotTaken(error)),
+            Some(PublishOutcome::Unknown(error)) => Err(ServiceError::OutcomeUnknown(error)),
+            None => Err(ServiceError::OutcomeUnknown(PortError::corrupt("the bus gave no outcome"))),
+        }
+    }
+
+    fn event(&self, submission: Submission) -> Event {
+        let received_at = self.clock.now();
+        let id = match &submission.idempotency_key {
+            Some(key) => EventId::for_key(&submission.user_id, key),
+            None => EventId::fresh(received_at),
+        };
+        let log = NewLog {
+            user_id: submission.user_id,
+            action: submission.action,
+            timestamp: submission.timestamp.unwrap_or(received_at),
+            metadata: submission.metadata,
+        };
+        Event { id, received_at, log }
+    }
+
+    pub async fn list(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, ServiceError> {
+        self.repository()?.find(filter, page).await.map_err(store_error)
+    }
+
+    pub async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, ServiceError> {
+        self.repository()?.get(id).await.map_err(store_error)
+    }
+
+    /// Deletes for good; `false` where there is no such log.
+    pub async fn delete(&self, id: LogId) -> Result<bool, ServiceError> {
+        match self.repository()?.delete(id).await.map_err(store_error)? {
+            DeleteOutcome::Deleted => Ok(true),
+            DeleteOutcome::NotFound => Ok(false),
+            DeleteOutcome::Unconfirmed => Err(ServiceError::DeleteUnconfirmed),
+        }
+    }
+
+    /// What is known of an event; with a `wait` it stays until something is known or the time is over.
+    pub async fn receipt(&self, id: EventId, wait: Duration) -> Result<Receipt, ServiceError> {
+        let repository = self.repository()?;
+        let deadline = Instant::now() + wait;
+        let mut stored = self.signal.subscribe();
+        let mut receipt = repository.receipt(id).await.map_err(store_error)?;
+        if receipt != Receipt::Unknown || wait.is_zero() {
+            return Ok(receipt);
+        }
+        let _waiter = self.waiters.try_acquire().map_err(|_| ServiceError::TooManyWaiters)?;
+        let mut sleep = FIRST_LOOK;
+        while receipt == Receipt::Unknown && Instant::now() < deadline {
+            let look_again = (Instant::now() + sleep).min(deadline);
+            let _ = tokio::time::timeout_at(look_again, stored.changed()).await;
+            sleep = (sleep * 2).min(LONGEST_SLEEP);
+            receipt = repository.receipt(id).await.map_err(store_error)?;
+        }
+        Ok(receipt)
+    }
+
+    fn repository(&self) -> Result<&dyn LogRepository, ServiceError> {
+        self.repository.as_deref().ok_or(ServiceError::StoreNotConfigured)
+    }
+}
+
+fn store_error(error: PortError) -> ServiceError {
+    match error.kind() {
+        PortErrorKind::Unavailable | PortErrorKind::Closed => ServiceError::StoreUnavailable(error),
+        PortErrorKind::Rejected | PortErrorKind::Corrupt => ServiceError::StoreFailed(error),
+    }
+}

@@ -1,0 +1,201 @@
+//! The composition root: settings become adapters, services, router and worker. The only place that names concrete
+//! adapters, and the only `match` on the backend.
+
+mod embedded;
+mod worker;
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, About, Intake, LogState, OpsState, ServerLimits},
+    application::{
+        health_service::{HealthParts, HealthService},
+        log_service::LogService,
+        stored_signal::StoredSignal,
+    },
+    config::{Backend, HttpSettings, Problem, Role, Settings},
+    domain::ports::{Clock, EventPublisher, LogRepository, Probe, Status},
+    infrastructure::{clock::SystemClock, embedded::FolderError},
+    lifecycle::{Lifecycle, Verdict},
+    telemetry,
+};
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error("the backend could not be set up")]
+    Backend(#[source] crate::domain::ports::PortError),
+    #[error("signals cannot be listened to")]
+    Signals(#[source] std::io::Error),
+}
+
+type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a backend brings. Its tasks are spawned already.
+struct BackendParts {
+    publisher: Arc<dyn EventPublisher>,
+    repository: Option<Arc<dyn LogRepository>>,
+    bus: Arc<dyn Probe>,
+    store: Option<Arc<dyn Probe>>,
+    worker: Option<Arc<dyn Probe>>,
+    /// Run once all tasks have ended.
+    closing: Closing,
+    backend: &'static str,
+    /// Where the data lies, for the greeting.
+    data: String,
+}
+
+/// Checks what only the adapters know, still without any I/O.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn check(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    if let Err(message) = telemetry::check_level(&settings.log_level) {
+        problems.push(Problem { setting: "LOG_LEVEL", message });
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// The service, ready to run.
+pub struct Application {
+    lifecycle: Lifecycle,
+    closing: Closing,
+    greeting: String,
+    shutdown_timeout: Duration,
+}
+
+impl Application {
+    /// Binds the port, opens the backend and starts every task. Servers may still be away: they are connected to in
+    /// the background.
+    ///
+    /// # Errors
+    /// What an operator has to mend first.
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let lifecycle = Lifecycle::default();
+        let address = SocketAddr::new(settings.http.host, settings.http.port);
+        let failed = |error| StartError::Listen(address, error);
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let signal = StoredSignal::default();
+        let parts = match &settings.backend {
+            Backend::Embedded(embedded) => embedded::build(embedded, &settings, &lifecycle, &clock, &signal).await?,
+            Backend::Servers { .. } | Backend::KafkaOnly(_) => {
+                return Err(StartError::Backend(crate::domain::ports::PortError::closed("not built yet")));
+            }
+        };
+        let greeting = greeting(address, &parts.data, settings.role);
+        let closing = serve_http(listener, parts, &settings, &lifecycle, clock, signal).await;
+        Ok(Self { lifecycle, closing, greeting, shutdown_timeout: settings.shutdown_timeout })
+    }
+
+    /// Where it listens, where the data lies and where the docs are.
+    pub fn greeting(&self) -> &str {
+        &self.greeting
+    }
+
+    /// Runs until a signal or a dying task, then ends in order within the budget.
+    ///
+    /// # Errors
+    /// Where signals cannot be listened to.
+    pub async fn run(self) -> Result<Verdict, StartError> {
+        let stop = self.lifecycle.stop_token();
+        let stopped_at = async {
+            stop.cancelled().await;
+            Instant::now()
+        };
+        let (verdict, stopped_at) = tokio::join!(self.lifecycle.run(self.shutdown_timeout), stopped_at);
+        let verdict = verdict.map_err(StartError::Signals)?;
+        if verdict == Verdict::CutShort {
+            return Ok(verdict);
+        }
+        let left = self.shutdown_timeout.saturating_sub(stopped_at.elapsed());
+        match tokio::time::timeout(left, self.closing).await {
+            Ok(()) => Ok(verdict),
+            Err(_) => Ok(Verdict::CutShort),
+        }
+    }
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    parts: BackendParts,
+    settings: &Settings,
+    lifecycle: &Lifecycle,
+    clock: Arc<dyn Clock>,
+    signal: StoredSignal,
+) -> Closing {
+    let http = &settings.http;
+    let has_api = settings.role != Role::Worker;
+    let stop = lifecycle.stop_token();
+    let health = HealthService::new(
+        HealthParts {
+            bus: parts.bus,
+            store: parts.store,
+            worker: parts.worker,
+            lifecycle: Arc::new(StopProbe(stop.clone())),
+        },
+        has_api,
+        has_api && parts.repository.is_some(),
+    );
+    let about = About { backend: parts.backend, role: role_word(settings.role) };
+    let ops = OpsState { health: Arc::new(health), about };
+    let logs = has_api.then(|| LogState {
+        logs: Arc::new(LogService::new(parts.publisher, parts.repository, clock, signal, http.max_waiters)),
+        intake: intake(http),
+    });
+    let router = api::router(ops, logs, &http.cors_origins);
+    let limits = ServerLimits { connections: http.max_connections, header_timeout: http.header_timeout };
+    lifecycle
+        .spawn("http", async move {
+            api::serve(listener, router, limits, stop).await;
+            Ok(())
+        })
+        .await;
+    parts.closing
+}
+
+fn intake(http: &HttpSettings) -> Intake {
+    Intake {
+        budget: Arc::new(Semaphore::new(http.max_inflight_bytes)),
+        max_body_bytes: http.max_body_bytes,
+        body_timeout: http.body_timeout,
+    }
+}
+
+/// Down from the moment the shutdown begins.
+struct StopProbe(CancellationToken);
+
+impl Probe for StopProbe {
+    fn status(&self) -> Status {
+        if self.0.is_cancelled() { Status::Down("shutting down".to_owned()) } else { Status::Up }
+    }
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::All => "all",
+        Role::Api => "api",
+        Role::Worker => "worker",
+    }
+}
+
+fn greeting(address: SocketAddr, data: &str, role: Role) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let docs = if role == Role::Worker { String::new() } else { format!(" · docs at http://{address}/docs") };
+    format!("eyego {version} listening on http://{address} · data in {data}{docs}")
+}

@@ -1,0 +1,106 @@
+//! The command line: a subcommand, and a flag for every setting.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use clap::{Arg, ArgMatches};
+
+use super::catalog::CATALOG;
+
+/// What the process is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Serve,
+    Healthcheck,
+    CheckConfig,
+}
+
+/// A parsed command line.
+#[derive(Debug)]
+pub struct Invocation {
+    pub command: Command,
+    /// Settings given as flags, by the settings' names.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// Parses the command line; the error is clap's, which also carries `--help` and `--version`.
+///
+/// # Errors
+/// An unknown flag or subcommand.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let command = match matches.subcommand_name() {
+        Some("healthcheck") => Command::Healthcheck,
+        Some("check-config") => Command::CheckConfig,
+        _ => Command::Serve,
+    };
+    let mut flags = flags(&matches);
+    if let Some((_, matches)) = matches.subcommand() {
+        flags.extend(self::flags(matches));
+    }
+    Ok(Invocation { command, flags })
+}
+
+fn flags(matches: &ArgMatches) -> BTreeMap<String, String> {
+    CATALOG
+        .iter()
+        .filter_map(|setting| Some((setting.name.to_owned(), matches.get_one::<String>(setting.name)?.clone())))
+        .collect()
+}
+
+fn command() -> clap::Command {
+    let with_settings = |command: clap::Command| command.args(CATALOG.iter().map(argument)).next_line_help(true);
+    with_settings(clap::Command::new("eyego"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Takes user activity logs, queues them durably, stores each exactly once, and serves them back.")
+        .after_help(
+            "Every setting is a flag and an environment variable; flags win over the environment, which wins over a \
+             .env file in the working directory. With neither KAFKA_BROKERS nor MONGO_URI set, eyego keeps everything \
+             in DATA_DIR and needs no servers.",
+        )
+        .subcommand(with_settings(clap::Command::new("serve").about("Run the service (the default)")))
+        .subcommand(with_settings(
+            clap::Command::new("healthcheck").about("Ask the service running here whether it lives; exit 0 or 1"),
+        ))
+        .subcommand(with_settings(
+            clap::Command::new("check-config").about("Print the effective settings and where each came from"),
+        ))
+}
+
+fn argument(setting: &super::catalog::Setting) -> Arg {
+    let default = if setting.default.is_empty() { String::new() } else { format!(", default {}", setting.default) };
+    let help = format!("{} [{}{default}]", setting.help, setting.name);
+    Arg::new(setting.name).long(setting.flag()).value_name("VALUE").help(help).allow_hyphen_values(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invocation(arguments: &[&str]) -> Invocation {
+        parse(std::iter::once("eyego").chain(arguments.iter().copied()).map(OsString::from)).unwrap()
+    }
+
+    #[test]
+    fn flags_are_taken_before_and_after_the_subcommand() {
+        let invocation = invocation(&["--port", "1", "check-config", "--role=api"]);
+        assert_eq!(invocation.command, Command::CheckConfig);
+        assert_eq!(invocation.flags["PORT"], "1");
+        assert_eq!(invocation.flags["ROLE"], "api");
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        assert_eq!(invocation(&[]).command, Command::Serve);
+        assert_eq!(invocation(&["serve"]).command, Command::Serve);
+        assert_eq!(invocation(&["healthcheck"]).command, Command::Healthcheck);
+    }
+
+    #[test]
+    fn help_names_every_setting_with_its_default() {
+        let help = parse(["eyego", "--help"].map(OsString::from)).unwrap_err().to_string();
+        for setting in CATALOG {
+            assert!(help.contains(&format!("--{}", setting.flag())) && help.contains(setting.name), "{}", setting.name);
+            assert!(help.contains(setting.default), "{}", setting.name);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Settings: read once from flags, the environment and `.env`, checked completely before anything else happens.
+
+mod catalog;
+mod cli;
+mod parse;
+mod settings;
+mod source;
+
+pub use catalog::{CATALOG, Setting};
+pub use cli::{Command, Invocation, parse as parse_command_line};
+pub use settings::{
+    Backend, EmbeddedSettings, HttpSettings, KafkaSettings, LogFormat, MongoSettings, Problem, Role, Secret, Settings,
+    StartPosition,
+};
+pub use source::{Layer, Layers};

@@ -1,0 +1,136 @@
+//! Draining the embedded bus.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::{sync::watch, time::timeout};
+
+use super::{
+    read_pool::ReadPool,
+    writer::{WriteError, Writer},
+};
+use crate::{
+    domain::{
+        EventId, Timestamp,
+        ports::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, PortError, Position, RawRecord},
+    },
+    infrastructure::wire,
+};
+
+/// Drained rows are removed in bulk: this many at a time, or all once the queue is empty.
+const REMOVE_AT: i64 = 10_000;
+
+pub(super) struct QueueSource {
+    writer: Arc<Writer>,
+    reader: ReadPool,
+    committed: watch::Receiver<u64>,
+    topic: Arc<str>,
+    next: i64,
+    /// Everything below is removed.
+    removed: i64,
+}
+
+impl QueueSource {
+    pub(super) async fn open(
+        writer: Arc<Writer>,
+        reader: ReadPool,
+        committed: watch::Receiver<u64>,
+    ) -> Result<Self, PortError> {
+        let (next, removed) = reader
+            .read(|connection| {
+                connection.query_row(
+                    "SELECT next, ifnull((SELECT min(seq) FROM events), next) FROM consumer",
+                    [],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+            })
+            .await?;
+        Ok(Self { writer, reader, committed, topic: "queue".into(), next, removed })
+    }
+
+    async fn read(&self, limits: BatchLimits) -> Result<Vec<Delivery>, PortError> {
+        let (next, topic) = (self.next, Arc::clone(&self.topic));
+        self.reader.read(move |connection| select(connection, next, limits, &topic)).await
+    }
+}
+
+#[async_trait]
+impl EventSource for QueueSource {
+    async fn next_batch(&mut self, limits: BatchLimits, wait: Duration) -> Result<Batch, PortError> {
+        // Marked as seen before looking, so that a commit in between ends the wait at once.
+        self.committed.mark_unchanged();
+        let mut deliveries = self.read(limits).await?;
+        if deliveries.is_empty() {
+            match timeout(wait, self.committed.changed()).await {
+                Ok(Ok(())) => deliveries = self.read(limits).await?,
+                Ok(Err(_)) => return Err(PortError::closed("the embedded engine is closed")),
+                Err(_) => {}
+            }
+        }
+        if let Some(last) = deliveries.last() {
+            self.next = last.position.offset + 1;
+        }
+        let checkpoint = Checkpoint { assignment: 0, next: vec![(0, self.next)] };
+        Ok(Batch { deliveries, checkpoint })
+    }
+
+    async fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), PortError> {
+        let Some((_, next)) = checkpoint.next.first().copied() else { return Ok(()) };
+        let remove = next - self.removed >= REMOVE_AT || next == self.next;
+        if remove {
+            self.removed = next;
+        }
+        // Not waited for: the position rides with the next group of writes, and until then a crash means redelivery.
+        self.writer.begin(move |connection| advance(connection, next, remove)).map(drop)
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), PortError> {
+        // Commits are begun in order, so behind this one all are done.
+        self.writer.write(|_| Ok(())).await.map_err(WriteError::into_port_error)
+    }
+}
+
+fn select(
+    connection: &Connection,
+    next: i64,
+    limits: BatchLimits,
+    topic: &Arc<str>,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, event_id, received_at, value FROM events WHERE seq >= ? ORDER BY seq LIMIT ?")?;
+    let mut rows = statement.query(params![next, i64::try_from(limits.records).unwrap_or(i64::MAX)])?;
+    let mut deliveries = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let value: Vec<u8> = row.get(3)?;
+        bytes += value.len();
+        if bytes > limits.bytes && !deliveries.is_empty() {
+            break;
+        }
+        let position = Position { topic: Arc::clone(topic), partition: 0, offset: row.get(0)? };
+        deliveries.push(delivery(position, row.get(1)?, row.get(2)?, value));
+    }
+    Ok(deliveries)
+}
+
+fn delivery(position: Position, event_id: [u8; 16], received_at: i64, value: Vec<u8>) -> Delivery {
+    let header = |name: &str, text: String| (name.to_owned(), Some(text.into_bytes()));
+    let headers = vec![
+        header(wire::HEADER_VERSION, wire::VERSION.to_owned()),
+        header(wire::HEADER_EVENT_ID, EventId::from_bytes(event_id).to_string()),
+        header(wire::HEADER_RECEIVED_AT, received_at.to_string()),
+    ];
+    let timestamp = Timestamp::from_millis(received_at);
+    let record = RawRecord { key: None, value: Some(value), headers };
+    let event = wire::decode(&record, &position, timestamp);
+    Delivery { position, timestamp, record, event }
+}
+
+fn advance(connection: &Connection, next: i64, remove: bool) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE consumer SET next = max(next, ?)")?.execute([next])?;
+    if remove {
+        connection.prepare_cached("DELETE FROM events WHERE seq < ?")?.execute([next])?;
+    }
+    Ok(())
+}

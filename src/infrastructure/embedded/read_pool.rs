@@ -1,0 +1,67 @@
+//! Connections for reading, a few at a time.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::{database::open_reader, error::port_error, folder::FolderError};
+use crate::domain::ports::PortError;
+
+/// Readers never wait for the writer; more of them than cores gain nothing.
+#[derive(Clone)]
+pub(super) struct ReadPool(Arc<Shared>);
+
+struct Shared {
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+impl ReadPool {
+    pub(super) fn open(file: &Path, size: usize) -> Result<Self, FolderError> {
+        let idle = (0..size).map(|_| open_reader(file)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self(Arc::new(Shared { idle: Mutex::new(idle), permits: Arc::new(Semaphore::new(size)) })))
+    }
+
+    /// Runs the query on a thread that may block, in one read transaction, so that all it sees is of one moment.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let closed = || PortError::closed("the embedded engine is closed");
+        let permit = Arc::clone(&self.0.permits).acquire_owned().await.map_err(|_| closed())?;
+        let shared = Arc::clone(&self.0);
+        let reading = tokio::task::spawn_blocking(move || {
+            // The permit is given back after the connection, also when the caller has gone away.
+            let _permit = permit;
+            let mut connection = shared.take().ok_or_else(closed)?;
+            let result = in_transaction(&mut connection, query);
+            shared.give_back(connection);
+            result.map_err(|error| port_error("a read", error))
+        });
+        reading.await.map_err(|error| PortError::unavailable("a read was cut short").caused_by(error))?
+    }
+}
+
+impl Shared {
+    fn take(&self) -> Option<Connection> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give_back(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.transaction()?;
+    let value = query(&transaction)?;
+    transaction.finish()?;
+    Ok(value)
+}

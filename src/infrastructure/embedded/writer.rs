@@ -1,0 +1,200 @@
+//! The writing thread of a database, with group commit: everything waiting goes into one transaction, is synced once,
+//! and then every caller is answered.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::{
+    error::{left_nothing, port_error},
+    folder::FolderError,
+};
+use crate::domain::ports::PortError;
+
+/// How many jobs one transaction takes at most, so that the first caller does not wait for ever.
+const GROUP: usize = 4096;
+
+/// Why a write did not succeed.
+#[derive(Debug)]
+pub(super) enum WriteError {
+    /// Nothing of it is or will be in the database.
+    NotDone(PortError),
+    /// The last step failed: after a crash it may turn out to be done.
+    Unknown(PortError),
+}
+
+impl WriteError {
+    pub(super) fn into_port_error(self) -> PortError {
+        match self {
+            Self::NotDone(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
+type Work<T> = Box<dyn FnOnce(&Connection) -> rusqlite::Result<T> + Send>;
+
+/// A piece of work in a shared transaction.
+trait Job: Send {
+    fn run(&mut self, connection: &Connection) -> Result<(), PortError>;
+    fn done(self: Box<Self>, result: Result<(), WriteError>);
+}
+
+struct TypedJob<T> {
+    work: Option<Work<T>>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, WriteError>>,
+}
+
+impl<T: Send> Job for TypedJob<T> {
+    fn run(&mut self, connection: &Connection) -> Result<(), PortError> {
+        if let Some(work) = self.work.take() {
+            self.value = Some(work(connection).map_err(|error| port_error("a write", error))?);
+        }
+        Ok(())
+    }
+
+    fn done(self: Box<Self>, result: Result<(), WriteError>) {
+        let answer = match (result, self.value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => Err(WriteError::NotDone(PortError::unavailable("the write was not run"))),
+            (Err(error), _) => Err(error),
+        };
+        // A caller that has gone away does not undo the write.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The handle of a writing thread. The thread ends, with everything done, when the handle is closed or dropped.
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// `after_commit` runs on the thread after every successful commit, before the callers are answered.
+    pub(super) fn start(
+        name: &str,
+        connection: Connection,
+        after_commit: impl Fn() + Send + 'static,
+    ) -> Result<Arc<Self>, FolderError> {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(connection, &receiver, &after_commit))
+            .map_err(FolderError::Thread)?;
+        Ok(Arc::new(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Runs the work in the next transaction and answers once that is durable. Cancellation: what was begun is done.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        let answer = self.begin(work).map_err(WriteError::NotDone)?;
+        answer.await.unwrap_or_else(|_| Err(WriteError::Unknown(PortError::closed("the writer ended"))))
+    }
+
+    /// Like [`Writer::write`], without waiting.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, WriteError>>, PortError> {
+        let (reply, answer) = oneshot::channel();
+        let job = TypedJob { work: Some(Box::new(work)), value: None, reply };
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = || PortError::closed("the embedded engine is closed");
+        jobs.as_ref().ok_or_else(closed)?.send(Box::new(job)).map_err(|_| closed())?;
+        Ok(answer)
+    }
+
+    /// Finishes what was begun and ends the thread. Blocks.
+    pub(super) fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && thread.join().is_err()
+        {
+            error!("a database's writing thread panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn work(mut connection: Connection, jobs: &mpsc::Receiver<Box<dyn Job>>, after_commit: &dyn Fn()) {
+    while let Ok(first) = jobs.recv() {
+        let mut group = vec![first];
+        group.extend(jobs.try_iter().take(GROUP - 1));
+        run_group(&mut connection, group, after_commit);
+    }
+    // What is left in the log is moved into the database, so that the next start has nothing to recover.
+    let _ = connection.pragma_update(None, "wal_checkpoint", "truncate");
+    if let Err((_, error)) = connection.close() {
+        error!(error = &error as &dyn std::error::Error, "a database did not close cleanly");
+    }
+}
+
+fn run_group(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, after_commit: &dyn Fn()) {
+    let result = commit_group(connection, &mut group);
+    if result.is_ok() {
+        after_commit();
+    }
+    if let Err(failure) = &result {
+        error!(error = failure.error() as &dyn std::error::Error, writes = group.len(), "a group of writes failed");
+    }
+    for job in group {
+        job.done(match &result {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(failure.for_caller()),
+        });
+    }
+    if result.is_err() {
+        // A full or failing disk does not get better by being asked ten thousand times a second.
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A group's failure, told to each of its callers.
+enum GroupFailure {
+    Before(PortError),
+    AtCommit(PortError),
+}
+
+impl GroupFailure {
+    fn error(&self) -> &PortError {
+        match self {
+            Self::Before(error) | Self::AtCommit(error) => error,
+        }
+    }
+
+    fn for_caller(&self) -> WriteError {
+        let copy = |error: &PortError| PortError::new(error.kind(), error.to_string());
+        match self {
+            Self::Before(error) => WriteError::NotDone(copy(error)),
+            Self::AtCommit(error) => WriteError::Unknown(copy(error)),
+        }
+    }
+}
+
+fn commit_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), GroupFailure> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| GroupFailure::Before(port_error("beginning a write", error)))?;
+    for job in group {
+        job.run(&transaction).map_err(GroupFailure::Before)?;
+    }
+    transaction.commit().map_err(|error| {
+        let certain = left_nothing(&error);
+        let error = port_error("syncing a write", error);
+        if certain { GroupFailure::Before(error) } else { GroupFailure::AtCommit(error) }
+    })
+}
