@@ -75,10 +75,10 @@ pub(super) fn decode(document: &RawDocument) -> ActivityLog {
     for element in document.iter_elements().map_while(Result::ok) {
         match element.key().as_str() {
             "id" => log.id = element.value().ok().and_then(integer).map(LogId::new),
-            "userId" => log.user_id = text(element),
-            "action" => log.action = text(element),
+            "userId" => log.user_id = text(&element),
+            "action" => log.action = text(&element),
             "timestamp" => log.timestamp = element.value().ok().and_then(timestamp),
-            "metadata" => log.metadata = metadata(element),
+            "metadata" => log.metadata = metadata(&element),
             _ => {}
         }
     }
@@ -102,7 +102,7 @@ pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
 }
 
 /// Text as the old service's schema cast it.
-fn text(element: RawElement<'_>) -> Option<String> {
+fn text(element: &RawElement<'_>) -> Option<String> {
     match element.value().ok()? {
         RawBsonRef::String(text) | RawBsonRef::Symbol(text) => Some(text.to_owned()),
         RawBsonRef::Int32(number) => Some(number.to_string()),
@@ -127,7 +127,7 @@ fn timestamp(value: RawBsonRef<'_>) -> Option<Timestamp> {
     }
 }
 
-fn metadata(element: RawElement<'_>) -> Metadata {
+fn metadata(element: &RawElement<'_>) -> Metadata {
     let mut json = Vec::new();
     append_element(&mut json, element);
     match String::from_utf8(json) {

@@ -31,7 +31,7 @@ impl MongoStore {
     }
 
     async fn ensure_unique_ids(&self) -> Result<(), PortError> {
-        let unique = self.build(|handles| handles.logs(), vec![by_id(true)]).await;
+        let unique = self.build(vec![by_id(true)]).await;
         let Err(failure) = unique else { return Ok(()) };
         let Failure::Driver(refused) = &failure else { return Err(failure.while_trying(UNIQUE_IDS)) };
         match command_code(refused) {
@@ -50,9 +50,7 @@ impl MongoStore {
     /// A collection sharded by something else cannot have the unique index: there the counter alone keeps ids apart
     /// (design.md, "Growing past one machine").
     async fn settle_for_plain_index(&self) -> Result<(), PortError> {
-        self.build(|handles| handles.logs(), vec![by_id(false)])
-            .await
-            .map_err(|failure| failure.while_trying("build the index on the id"))?;
+        self.build(vec![by_id(false)]).await.map_err(|failure| failure.while_trying("build the index on the id"))?;
         tracing::warn!("the collection is sharded: no unique index on the id, the counter alone keeps ids apart");
         Ok(())
     }
@@ -75,7 +73,7 @@ impl MongoStore {
     /// Builds what filters need (the old service's own indexes are left alone), and lets tombstones expire as set.
     pub(super) async fn prepare_queries(&self) -> Result<(), PortError> {
         let compound = |field: &str| IndexModel::builder().keys(doc! {field: 1, "id": 1}).build();
-        self.build(|handles| handles.logs(), vec![compound("userId"), compound("action"), compound("timestamp")])
+        self.build(vec![compound("userId"), compound("action"), compound("timestamp")])
             .await
             .map_err(|failure| failure.while_trying("build the indexes for filters"))?;
         let days = self.options.tombstone_days;
@@ -84,16 +82,9 @@ impl MongoStore {
             .map_err(|failure| failure.while_trying("set how long tombstones are kept"))
     }
 
-    async fn build(
-        &self,
-        of: impl FnOnce(&Handles) -> Collection<bson::RawDocumentBuf>,
-        models: Vec<IndexModel>,
-    ) -> Result<(), Failure> {
-        self.call(BUILD_PATIENCE, |handles| {
-            let collection = of(&handles);
-            async move { collection.create_indexes(models).await.map(|_| ()) }
-        })
-        .await
+    async fn build(&self, models: Vec<IndexModel>) -> Result<(), Failure> {
+        self.call(BUILD_PATIENCE, |handles| async move { handles.logs().create_indexes(models).await.map(|_| ()) })
+            .await
     }
 }
 

@@ -6,6 +6,7 @@ use mongodb::options::ConnectionString;
 
 /// The old service's database, used where the URI names none.
 const DEFAULT_DATABASE: &str = "eyeGoDB";
+const MAX_DATABASE_BYTES: usize = 63;
 
 /// Which MongoDB, and how long deletions are remembered.
 #[derive(Clone)]
@@ -25,6 +26,10 @@ impl MongoOptions {
     pub fn parse(uri: &str, tombstone_days: u32) -> Result<Self, InvalidMongoUri> {
         let uri = ConnectionString::parse(uri).map_err(|_| explain(uri))?;
         let database = uri.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+        // The driver lets these through; the server would refuse every command.
+        if database.contains('.') || database.len() > MAX_DATABASE_BYTES {
+            return Err(InvalidMongoUri("the database name must have no dot and at most 63 bytes".to_owned()));
+        }
         Ok(Self { uri, database, tombstone_days })
     }
 
@@ -82,6 +87,7 @@ mod tests {
             ("mongodb://", "host"),
             ("mongodb://localhost:port", "port"),
             ("mongodb://localhost/a.b", "database name"),
+            ("mongodb://localhost/a%20b", "database name"),
             ("mongodb://localhost/?maxPoolSize=x", "maxpoolsize"),
         ] {
             let problem = problem(uri);

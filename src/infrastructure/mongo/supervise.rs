@@ -65,24 +65,26 @@ impl MongoStore {
     /// Prepares, and once more each time the server was away: it may have come back restored from a backup, or empty.
     async fn keep_prepared(&self) {
         loop {
-            self.reach().gained().await;
-            self.persist("prepare the database", Self::prepare).await;
+            let failed = |error: &PortError| self.preparation_is(Preparation::Failed(error.to_string()));
+            self.persist(Self::prepare, failed).await;
             self.preparation_is(Preparation::Done);
-            // Not waited for by anybody: on a large old collection these indexes take their time.
-            self.persist("build the indexes for queries", Self::prepare_queries).await;
+            // Nobody waits for these: on a large old collection they take their time, and logs can be appended and
+            // read without them.
+            self.persist(Self::prepare_queries, |_| {}).await;
             self.reach().lost().await;
         }
     }
 
-    async fn persist(&self, doing: &str, step: impl AsyncFn(&Self) -> Result<(), PortError>) {
+    /// Takes the step again until it succeeds, whenever the server is there.
+    async fn persist(&self, step: impl AsyncFn(&Self) -> Result<(), PortError>, failed: impl Fn(&PortError)) {
         let mut wait = FIRST_RETRY;
         loop {
             self.reach().gained().await;
             let Err(error) = step(self).await else { return };
             if self.reach().is_up() {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(%error, cause, "cannot {doing}");
-                self.preparation_is(Preparation::Failed(error.to_string()));
+                tracing::warn!(%error, cause, "mongodb is not fully prepared");
+                failed(&error);
             }
             sleep(wait).await;
             wait = (wait * 2).min(LAST_RETRY);

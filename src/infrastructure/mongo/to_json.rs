@@ -43,7 +43,7 @@ fn append_object(json: &mut Vec<u8>, elements: RawIter<'_>) {
         }
         scalar(json, element.key().as_str());
         json.push(b':');
-        append_element(json, element);
+        append_element(json, &element);
     }
     json.push(b'}');
 }
@@ -54,13 +54,13 @@ fn append_array(json: &mut Vec<u8>, elements: RawIter<'_>) {
         if index > 0 {
             json.push(b',');
         }
-        append_element(json, element);
+        append_element(json, &element);
     }
     json.push(b']');
 }
 
 /// Appends the value of an element, readable or not.
-pub(super) fn append_element(json: &mut Vec<u8>, element: RawElement<'_>) {
+pub(super) fn append_element(json: &mut Vec<u8>, element: &RawElement<'_>) {
     match element.value() {
         Ok(value) => append_value(json, value),
         Err(_) => match element.value_utf8_lossy() {
