@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod embedded;
+pub mod mongo;
 pub mod status_cell;
 pub mod wire;

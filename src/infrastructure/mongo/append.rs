@@ -1,0 +1,134 @@
+//! Appending: an unordered insert whose every document gets its own outcome, then the look at the tombstones.
+
+use std::{collections::HashSet, ops::Range, time::Duration};
+
+use bson::{Binary, RawDocumentBuf, doc};
+use mongodb::{ClientSession, error::ErrorKind, options::ReadConcern};
+
+use super::{document, error, handles::Handles, store::MongoStore};
+use crate::domain::{
+    EventId, NumberedEvent,
+    ports::{AppendOutcome, PortError},
+};
+
+/// Longer than the server waits for the majority, for the insert and for the deletes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Result<Vec<AppendOutcome>, PortError> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<EventId> = batch.iter().map(|numbered| numbered.event.id).collect();
+    let (documents, refused) = encode(batch);
+    let (inserted, deleted) = store
+        .call(PATIENCE, {
+            let ids = ids.clone();
+            move |handles| async move { insert_then_check(&handles, &documents, &ids).await }
+        })
+        .await
+        .map_err(|failure| failure.while_trying("append logs"))?;
+    let mut inserted = inserted.into_iter();
+    let outcomes = ids.iter().zip(refused).map(|(id, refused)| {
+        // The insert says something about every document that was not refused, so the default is never used.
+        let outcome = refused.or_else(|| inserted.next()).unwrap_or(AppendOutcome::IdTaken);
+        if deleted.contains(id) { AppendOutcome::Deleted } else { outcome }
+    });
+    Ok(outcomes.collect())
+}
+
+/// The documents that can be, and for each event why there is none. One by one, because a document that cannot be
+/// sent would fail the whole command.
+fn encode(batch: &[NumberedEvent]) -> (Vec<RawDocumentBuf>, Vec<Option<AppendOutcome>>) {
+    let mut documents = Vec::with_capacity(batch.len());
+    let refused = batch.iter().map(|numbered| match document::encode(numbered) {
+        Ok(document) => {
+            documents.push(document);
+            None
+        }
+        Err(reason) => Some(AppendOutcome::Rejected(reason)),
+    });
+    let refused = refused.collect();
+    (documents, refused)
+}
+
+/// First the insert, then the tombstones: a delete writes its tombstone before it deletes, so whichever way the two
+/// interleave, either the insert is before the delete or the look-up is after the tombstone. The session makes the
+/// look-up see at least what the insert saw, also across a change of the primary.
+async fn insert_then_check(
+    handles: &Handles,
+    documents: &[RawDocumentBuf],
+    ids: &[EventId],
+) -> mongodb::error::Result<(Vec<AppendOutcome>, HashSet<EventId>)> {
+    let mut session = handles.writer().client().start_session().causal_consistency(true).await?;
+    let outcomes = insert(handles, &mut session, documents).await?;
+    let deleted = tombstones_among(handles, &mut session, ids).await?;
+    if !deleted.is_empty() {
+        let keys: Vec<Binary> = deleted.iter().copied().map(document::key).collect();
+        handles.logs().delete_many(doc! {"_id": {"$in": keys}}).session(&mut session).await?;
+    }
+    Ok((outcomes, deleted))
+}
+
+/// Inserts in one command; where the server refuses the whole because of some document, in halves until it is found.
+async fn insert(
+    handles: &Handles,
+    session: &mut ClientSession,
+    documents: &[RawDocumentBuf],
+) -> mongodb::error::Result<Vec<AppendOutcome>> {
+    let mut outcomes = Vec::with_capacity(documents.len());
+    let mut open: Vec<Range<usize>> = vec![0..documents.len()];
+    while let Some(range) = open.pop() {
+        if range.is_empty() {
+            continue;
+        }
+        match insert_at_once(handles, session, &documents[range.clone()]).await {
+            Ok(settled) => outcomes.extend(settled),
+            Err(failed) if error::is_about_a_document(&failed) && range.len() == 1 => {
+                outcomes.push(AppendOutcome::Rejected("the server refuses it by itself".to_owned()));
+            }
+            Err(failed) if error::is_about_a_document(&failed) => {
+                let middle = range.start + range.len() / 2;
+                // The last one in is the first one out: outcomes stay in order.
+                open.push(middle..range.end);
+                open.push(range.start..middle);
+            }
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn insert_at_once(
+    handles: &Handles,
+    session: &mut ClientSession,
+    documents: &[RawDocumentBuf],
+) -> mongodb::error::Result<Vec<AppendOutcome>> {
+    let inserted = handles.logs().insert_many(documents).ordered(false).session(session).await;
+    match inserted {
+        Ok(_) => Ok(vec![AppendOutcome::Stored; documents.len()]),
+        Err(failed) => match &*failed.kind {
+            ErrorKind::InsertMany(errors) => error::outcomes(documents.len(), errors).ok_or(failed),
+            _ => Err(failed),
+        },
+    }
+}
+
+async fn tombstones_among(
+    handles: &Handles,
+    session: &mut ClientSession,
+    ids: &[EventId],
+) -> mongodb::error::Result<HashSet<EventId>> {
+    let keys: Vec<Binary> = ids.iter().copied().map(document::key).collect();
+    let mut found = HashSet::new();
+    let mut cursor = handles
+        .tombstones()
+        .find(doc! {"_id": {"$in": keys}})
+        .projection(doc! {"_id": 1})
+        .read_concern(ReadConcern::majority())
+        .session(&mut *session)
+        .await?;
+    while cursor.advance(session).await? {
+        found.extend(cursor.current().get("_id").ok().flatten().and_then(document::event_id));
+    }
+    Ok(found)
+}

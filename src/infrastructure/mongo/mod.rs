@@ -1,0 +1,28 @@
+//! The store on MongoDB: logs, the id counter, tombstones and the marks of dead letters, in the old service's database.
+//!
+//! `options` says where it is; `store` is the adapter and `supervise` keeps it connected and prepared. One file per
+//! operation: `append`, `find`, `receipt`, `delete`, `counter`, `indexes`, `dead_letter_index`. `document` with
+//! `from_json` and `to_json` own what a log looks like in BSON; `error` says what each failure means; `call` and
+//! `reach` bound how long anybody waits.
+
+mod append;
+mod call;
+mod counter;
+mod dead_letter_index;
+mod delete;
+mod document;
+mod error;
+mod find;
+mod from_json;
+mod handles;
+mod indexes;
+mod options;
+mod reach;
+mod receipt;
+mod store;
+mod supervise;
+mod to_json;
+
+pub use dead_letter_index::DeadLetterIndex;
+pub use options::{InvalidMongoUri, MongoOptions};
+pub use store::MongoStore;
