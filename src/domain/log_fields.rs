@@ -56,8 +56,7 @@ impl<'a> LogFields<'a> {
     pub fn read(json: &'a str, rules: FieldRules) -> Result<Self, FieldsProblem> {
         let mut reader = Reader { rules, writer: MetadataWriter::default(), problem: None };
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let fields =
-            deserializer.deserialize_any(&mut reader).and_then(|fields| deserializer.end().map(|()| fields));
+        let fields = deserializer.deserialize_any(&mut reader).and_then(|fields| deserializer.end().map(|()| fields));
         match fields {
             Ok([user_id, action, timestamp]) => {
                 Ok(Self { user_id, action, timestamp, metadata: reader.writer.finish() })
@@ -226,9 +225,7 @@ mod tests {
 
     #[test]
     fn text_is_cast_as_javascript_does() {
-        for (json, text) in
-            [("\"a\\u0000b\"", "a\0b"), ("7", "7"), ("true", "true"), ("1.0", "1"), ("1e21", "1e+21")]
-        {
+        for (json, text) in [("\"a\\u0000b\"", "a\0b"), ("7", "7"), ("true", "true"), ("1.0", "1"), ("1e21", "1e+21")] {
             assert_eq!(read_text(&raw(json)).as_deref(), Ok(text), "{json}");
         }
         assert_eq!(read_text(&raw("{}")), Err(FieldProblem::NotText));

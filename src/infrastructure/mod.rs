@@ -1,5 +1,6 @@
 //! The adapters: the outside behind the domain's ports.
 
 pub mod clock;
+pub mod kafka;
 pub mod status_cell;
 pub mod wire;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Position, PortError, RawRecord};
+use super::{PortError, Position, RawRecord};
 use crate::domain::{EventId, Timestamp};
 
 /// Why a record is no log, as the stable word that dead letters and receipts carry.
