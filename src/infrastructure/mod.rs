@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod embedded;
+pub mod kafka;
 pub mod mongo;
 pub mod status_cell;
 pub mod wire;
