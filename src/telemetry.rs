@@ -1,5 +1,7 @@
 //! What the process tells of itself: log lines on standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::LogFormat;
@@ -18,7 +20,11 @@ pub fn start(level: &str, format: LogFormat) {
     let registry = tracing_subscriber::registry().with(filter);
     // A second call (in a test) leaves the first subscriber in place.
     let _ = match format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal();
+            let lines = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
+            registry.with(lines).try_init()
+        }
         LogFormat::Json => registry
             .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).with_current_span(false))
             .try_init(),

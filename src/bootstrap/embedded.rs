@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{BackendParts, StartError, worker};
 use crate::{
     application::{ingestion::WorkerParts, stored_signal::StoredSignal},
@@ -47,6 +49,7 @@ pub(super) async fn build(
         bus: Arc::clone(&up),
         store: Some(Arc::clone(&up)),
         worker: Some(up),
+        bus_stop: CancellationToken::new(),
         closing,
         backend: "embedded",
         data: embedded.data_dir.display().to_string(),

@@ -2,6 +2,7 @@
 //! adapters, and the only `match` on the backend.
 
 mod embedded;
+mod servers;
 mod worker;
 
 use std::{
@@ -24,7 +25,7 @@ use crate::{
     },
     config::{Backend, HttpSettings, Problem, Role, Settings},
     domain::ports::{Clock, EventPublisher, LogRepository, Probe, Status},
-    infrastructure::{clock::SystemClock, embedded::FolderError},
+    infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{Lifecycle, Verdict},
     telemetry,
 };
@@ -36,6 +37,8 @@ pub enum StartError {
     Listen(SocketAddr, #[source] std::io::Error),
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error("MONGO_URI: {0}")]
+    MongoUri(InvalidMongoUri),
     #[error("the backend could not be set up")]
     Backend(#[source] crate::domain::ports::PortError),
     #[error("signals cannot be listened to")]
@@ -51,6 +54,8 @@ struct BackendParts {
     bus: Arc<dyn Probe>,
     store: Option<Arc<dyn Probe>>,
     worker: Option<Arc<dyn Probe>>,
+    /// Cancelled once no request is in flight any more.
+    bus_stop: CancellationToken,
     /// Run once all tasks have ended.
     closing: Closing,
     backend: &'static str,
@@ -67,6 +72,11 @@ pub fn check(settings: &Settings) -> Result<(), Vec<Problem>> {
     if let Err(message) = telemetry::check_level(&settings.log_level) {
         problems.push(Problem { setting: "LOG_LEVEL", message });
     }
+    problems.extend(match &settings.backend {
+        Backend::Embedded(_) => Vec::new(),
+        Backend::Servers { kafka, mongo } => servers::check(kafka, Some(mongo), settings),
+        Backend::KafkaOnly(kafka) => servers::check(kafka, None, settings),
+    });
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -94,9 +104,10 @@ impl Application {
         let signal = StoredSignal::default();
         let parts = match &settings.backend {
             Backend::Embedded(embedded) => embedded::build(embedded, &settings, &lifecycle, &clock, &signal).await?,
-            Backend::Servers { .. } | Backend::KafkaOnly(_) => {
-                return Err(StartError::Backend(crate::domain::ports::PortError::closed("not built yet")));
+            Backend::Servers { kafka, mongo } => {
+                servers::build(kafka, Some(mongo), &settings, &lifecycle, &signal).await?
             }
+            Backend::KafkaOnly(kafka) => servers::build(kafka, None, &settings, &lifecycle, &signal).await?,
         };
         let greeting = greeting(address, &parts.data, settings.role);
         let closing = serve_http(listener, parts, &settings, &lifecycle, clock, signal).await;
@@ -141,6 +152,7 @@ async fn serve_http(
 ) -> Closing {
     let http = &settings.http;
     let has_api = settings.role != Role::Worker;
+    let bus_stop = parts.bus_stop;
     let stop = lifecycle.stop_token();
     let health = HealthService::new(
         HealthParts {
@@ -163,6 +175,7 @@ async fn serve_http(
     lifecycle
         .spawn("http", async move {
             api::serve(listener, router, limits, stop).await;
+            bus_stop.cancel();
             Ok(())
         })
         .await;

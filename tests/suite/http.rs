@@ -107,7 +107,7 @@ fn logs_come_back_as_they_went_in(service: &Service) {
         r#"{"$oid":"5f","$date":{"$numberLong":"1"},"a.b":{"$gt":1},"__proto__":2,"_id":3}"#,
         r#"{"id":{"$oid":"507f1f77bcf86cd799439011"},"at":{"$date":"2025-01-01T00:00:00Z"},"b":{"$binary":{"base64":"","subType":"00"}}}"#,
         r#"{"max":9223372036854775807,"min":-9223372036854775808,"int":2147483648,"small":-1}"#,
-        r#"{"one":1.0,"tenth":0.1,"tiny":5e-324,"huge":1.7976931348623157e308,"third":0.3333333333333333}"#,
+        r#"{"one":1.0,"tenth":0.1,"tiny":5e-324,"huge":1.7976931348623157e+308,"third":0.3333333333333333}"#,
         "{\"unicode\":\"Grüße 😀 \u{2028}\",\"nul\":\"a\\u0000b\",\"tab\":\"\\t\"}",
         &format!(r#"{{"deep":{deep}}}"#),
         &format!(r#"{{"long":"{}"}}"#, "x".repeat(100_000)),
@@ -118,13 +118,22 @@ fn logs_come_back_as_they_went_in(service: &Service) {
         let end = format!("\"metadata\":{metadata}}}");
         assert!(stored.text.ends_with(&end), "{metadata} came back as {}", stored.text);
     }
-    let answer = service.post_text(r#"{"userId":"shape","action":"cast","metadata":{"a":1,"b":1e2,"a":[2],"u":18446744073709551616}}"#);
+    let answer = service
+        .post_text(r#"{"userId":"shape","action":"cast","metadata":{"a":1,"b":1e2,"a":[2],"u":18446744073709551616}}"#);
     let stored = service.get(&format!("{}?wait=30", answer.header("location").unwrap()));
-    assert!(stored.text.ends_with(r#""metadata":{"a":[2],"b":100.0,"u":1.8446744073709552e19}}"#), "{}", stored.text);
+    assert!(stored.text.ends_with(r#""metadata":{"a":[2],"b":100.0,"u":1.8446744073709552e+19}}"#), "{}", stored.text);
 }
 
 fn numbers_and_booleans_become_text(service: &Service) {
-    for (value, text) in [("7", "7"), ("1.0", "1"), ("1e21", "1e+21"), ("true", "true"), ("12345678901234567890123", "12345678901234567890123"), ("\" x \"", " x "), ("\"a\\u0000b\"", "a\0b")] {
+    for (value, text) in [
+        ("7", "7"),
+        ("1.0", "1"),
+        ("1e21", "1e+21"),
+        ("true", "true"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("\" x \"", " x "),
+        ("\"a\\u0000b\"", "a\0b"),
+    ] {
         let answer = service.post_text(&format!(r#"{{"userId":{value},"action":{value},"id":99,"_id":"x","__v":1}}"#));
         assert_eq!(answer.status, 202, "{value} {answer:?}");
         let stored = service.get(&format!("{}?wait=30", answer.header("location").unwrap())).body;
@@ -175,14 +184,24 @@ fn bad_bodies_name_the_field(service: &Service) {
         error(&service.post_text(body), 400, code);
     }
     let request = service.request("POST", "/api/logs").header("content-type", "application/json");
-    error(&Answer::of(request.body(b"{\"userId\":\"\xff\",\"action\":\"a\"}".to_vec()).send().unwrap()), 400, "invalid_json");
+    error(
+        &Answer::of(request.body(b"{\"userId\":\"\xff\",\"action\":\"a\"}".to_vec()).send().unwrap()),
+        400,
+        "invalid_json",
+    );
     assert_eq!(service.post_text("\u{feff}{\"userId\":\"bom\",\"action\":\"a\"}").status, 202);
 }
 
 fn other_content_types_are_refused(service: &Service) {
     let send = |content_type: Option<&str>, body: &str| {
         let request = service.request("POST", "/api/logs").body(body.to_owned());
-        Answer::of(content_type.into_iter().fold(request, |request, value| request.header("content-type", value)).send().unwrap())
+        Answer::of(
+            content_type
+                .into_iter()
+                .fold(request, |request, value| request.header("content-type", value))
+                .send()
+                .unwrap(),
+        )
     };
     let body = r#"{"userId":"u","action":"type"}"#;
     error(&send(None, body), 415, "unsupported_media_type");
@@ -253,7 +272,8 @@ fn pages_and_filters_work_together(service: &Service) {
     assert_eq!(days("page=2&limit=4"), ["05", "06", "07", "08"]);
     assert_eq!(days("page=4&limit=4"), Vec::<String>::new());
     assert_eq!(days("page=9007199254740991&limit=1000"), Vec::<String>::new());
-    let day = |query: &str| service.get(&format!("/api/logs?userId=page-1&userId=page-0&{query}")).body["total"].clone();
+    let day =
+        |query: &str| service.get(&format!("/api/logs?userId=page-1&userId=page-0&{query}")).body["total"].clone();
     assert_eq!(day("startDate=2024-01-03T12:00:00Z&endDate=2024-01-03T12:00:00Z"), 1);
     assert_eq!(day("startDate=2024-01-03T14:00:00+02:00&endDate=2024-01-03"), 1);
     assert_eq!(day("endDate=2024-01-03"), 3);

@@ -7,9 +7,13 @@
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
 
+mod embedded;
+mod end_to_end;
+mod http;
 mod mongo;
 mod mongo_away;
 mod mongo_old_data;
 mod proxy;
 mod repository;
+mod service;
 mod support;

@@ -85,6 +85,7 @@ suite! {
 }
 
 repository_suite!(mongo, crate::mongo::MongoHarness);
+repository_suite!(embedded, crate::embedded::EmbeddedHarness);
 
 fn page(page: u64, limit: u32) -> PageRequest {
     PageRequest::new(page, limit).unwrap()

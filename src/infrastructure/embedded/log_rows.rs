@@ -30,13 +30,13 @@ pub(super) const SCHEMA: Schema = Schema(&["
     INSERT INTO counters (only, next_id, stored) VALUES (0, 0, 0);
     CREATE TABLE tombstones (event_id BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE dead_letters (
-        position INTEGER PRIMARY KEY,
         event_id BLOB NOT NULL,
+        position INTEGER NOT NULL,
         reason TEXT NOT NULL,
         at INTEGER NOT NULL,
-        value BLOB
+        value BLOB,
+        UNIQUE (event_id, position)
     ) STRICT;
-    CREATE INDEX dead_letters_event_id ON dead_letters (event_id);
 "]);
 
 const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
@@ -75,7 +75,7 @@ pub(super) fn receipt(connection: &Connection, event_id: EventId) -> rusqlite::R
         return Ok(Receipt::Deleted);
     }
     let reason = connection
-        .prepare_cached("SELECT reason FROM dead_letters WHERE event_id = ?")?
+        .prepare_cached("SELECT reason FROM dead_letters WHERE event_id = ? LIMIT 1")?
         .query_row([key], |row| row.get(0))
         .optional()?;
     Ok(reason.map_or(Receipt::Unknown, Receipt::DeadLettered))

@@ -1,0 +1,197 @@
+//! The production backend: Kafka and MongoDB, each connected to in the background.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{BackendParts, StartError, worker};
+use crate::{
+    application::{
+        ingestion::{DeadLetterChain, WorkerParts, takeover::Takeover},
+        stored_signal::StoredSignal,
+    },
+    config::{KafkaSettings, MongoSettings, Problem, Role, Secret, Settings, StartPosition},
+    domain::{
+        Moment, StartAt,
+        ports::{Probe, Status},
+    },
+    infrastructure::{
+        kafka::{self, DeadLetterTopic, KafkaGroup, KafkaOptions, KafkaPublisher},
+        mongo::{DeadLetterIndex, MongoOptions, MongoStore},
+        status_cell::StatusCell,
+    },
+    lifecycle::{Lifecycle, TaskResult},
+};
+
+/// How long unacknowledged records may hold up the end, once nobody waits for them any more.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the drivers say of the settings, without any I/O.
+pub(super) fn check(kafka: &KafkaSettings, mongo: Option<&MongoSettings>, settings: &Settings) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |setting, message| problems.push(Problem { setting, message });
+    if let Err(message) = kafka::validate(&kafka_options(kafka, settings)) {
+        problem("KAFKA_PROPERTIES", message);
+    }
+    if let Err(message) = start_at(kafka) {
+        problem("KAFKA_START", message);
+    }
+    if let Some(mongo) = mongo
+        && let Err(error) = MongoOptions::parse(mongo.uri.reveal(), settings.tombstone_days)
+    {
+        problem("MONGO_URI", error.to_string());
+    }
+    problems
+}
+
+pub(super) async fn build(
+    kafka: &KafkaSettings,
+    mongo: Option<&MongoSettings>,
+    settings: &Settings,
+    lifecycle: &Lifecycle,
+    signal: &StoredSignal,
+) -> Result<BackendParts, StartError> {
+    let options = kafka_options(kafka, settings);
+    let publisher = Arc::new(KafkaPublisher::new(options.clone()).map_err(StartError::Backend)?);
+    // The bus goes last: requests in flight still need it.
+    let bus_stop = CancellationToken::new();
+    let supervised = Arc::clone(&publisher).supervise(bus_stop.clone());
+    lifecycle.spawn("kafka", async move { Ok(supervised.await) }).await;
+    let mut parts = BackendParts {
+        bus: Arc::new(publisher.status()),
+        publisher: publisher.clone(),
+        repository: None,
+        store: None,
+        worker: None,
+        bus_stop,
+        closing: Box::pin(async move {
+            if let Err(error) = publisher.close(FLUSH_TIMEOUT).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "kafka did not close cleanly");
+            }
+        }),
+        backend: "kafka",
+        data: format!("topic {} on {}", kafka.topic, kafka.brokers.join(",")),
+    };
+    if let Some(mongo) = mongo {
+        let store = open_store(mongo, settings, lifecycle).await?;
+        parts.backend = "kafka-mongodb";
+        parts.data = format!("{} and MongoDB", parts.data);
+        parts.store = Some(Arc::new(store.probe()));
+        parts.repository = Some(store.clone());
+        if settings.role != Role::Api {
+            let group = Arc::new(KafkaGroup::new(options.clone()));
+            let waiting = StatusCell::down("waiting for MongoDB");
+            parts.worker = Some(Arc::new(WorkerProbe { waiting: waiting.clone(), joined: group.joined() }));
+            let worker = Worker {
+                letters: DeadLetterChain(vec![
+                    Arc::new(DeadLetterTopic::new(options)),
+                    Arc::new(DeadLetterIndex::new(Arc::clone(&store))),
+                ]),
+                group,
+                store,
+                start: start_at(kafka).ok().flatten(),
+                waiting,
+                signal: signal.clone(),
+                stop: lifecycle.stop_token(),
+            };
+            lifecycle.spawn("worker", worker.run()).await;
+        }
+    }
+    Ok(parts)
+}
+
+async fn open_store(
+    mongo: &MongoSettings,
+    settings: &Settings,
+    lifecycle: &Lifecycle,
+) -> Result<Arc<MongoStore>, StartError> {
+    let options = MongoOptions::parse(mongo.uri.reveal(), settings.tombstone_days).map_err(StartError::MongoUri)?;
+    let store = Arc::new(MongoStore::new(options));
+    let supervised = Arc::clone(&store).supervise(lifecycle.stop_token());
+    lifecycle.spawn("mongodb", async move { Ok(supervised.await) }).await;
+    Ok(store)
+}
+
+/// Waits for the store, then for the group, then drains.
+struct Worker {
+    group: Arc<KafkaGroup>,
+    store: Arc<MongoStore>,
+    letters: DeadLetterChain,
+    start: Option<StartAt>,
+    waiting: StatusCell,
+    signal: StoredSignal,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    async fn run(self) -> TaskResult {
+        if self.stop.run_until_cancelled(self.store.prepared()).await.is_none() {
+            return Ok(());
+        }
+        let report = self.waiting.clone();
+        let takeover = Takeover {
+            group: self.group,
+            legacy: self.store.clone(),
+            start: self.start,
+            report: Box::new(move |status| {
+                report.set(status);
+            }),
+            stop: self.stop.clone(),
+        };
+        let Some(source) = takeover.join().await? else { return Ok(()) };
+        self.waiting.set(Status::Up);
+        worker::drain(WorkerParts {
+            source,
+            repository: self.store,
+            dead_letters: Arc::new(self.letters),
+            signal: self.signal,
+            stop: self.stop,
+        })
+        .await
+    }
+}
+
+/// What the worker waits for before it joins the group, then whether it has its place there.
+struct WorkerProbe {
+    waiting: StatusCell,
+    joined: StatusCell,
+}
+
+impl Probe for WorkerProbe {
+    fn status(&self) -> Status {
+        match self.waiting.status() {
+            Status::Up => self.joined.status(),
+            down @ Status::Down(_) => down,
+        }
+    }
+}
+
+fn start_at(kafka: &KafkaSettings) -> Result<Option<StartAt>, String> {
+    match &kafka.start {
+        None => Ok(None),
+        Some(StartPosition::Earliest) => Ok(Some(StartAt::Earliest)),
+        Some(StartPosition::Latest) => Ok(Some(StartAt::Latest)),
+        Some(StartPosition::At(text)) => Moment::parse(text)
+            .map(|moment| Some(StartAt::Time(moment.first)))
+            .map_err(|rule| format!("must be earliest, latest or a timestamp, which {rule}")),
+    }
+}
+
+fn kafka_options(kafka: &KafkaSettings, settings: &Settings) -> KafkaOptions {
+    let reveal = |secret: &Secret| secret.reveal().to_owned();
+    KafkaOptions {
+        brokers: kafka.brokers.join(","),
+        client_id: kafka.client_id.clone(),
+        group: kafka.consumer_group.clone(),
+        topic: kafka.topic.clone(),
+        partitions: kafka.topic_partitions,
+        replication: kafka.topic_replication,
+        security_protocol: kafka.security_protocol.clone(),
+        sasl_mechanism: kafka.sasl_mechanism.clone(),
+        sasl_username: kafka.sasl_username.clone(),
+        sasl_password: kafka.sasl_password.as_ref().map(reveal),
+        properties: kafka.properties.iter().map(|(name, value)| (name.clone(), reveal(value))).collect(),
+        publish_timeout: kafka.publish_timeout,
+        max_body_bytes: settings.http.max_body_bytes,
+    }
+}
