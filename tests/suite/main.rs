@@ -10,9 +10,11 @@
 mod embedded;
 mod end_to_end;
 mod http;
+mod hostile;
 mod mongo;
 mod mongo_away;
 mod mongo_old_data;
+mod pipeline;
 mod proxy;
 mod repository;
 mod service;
