@@ -2,13 +2,13 @@
 //! `MONGO_URI`; without them the tests that need them are skipped, unless `REQUIRE_SERVICES=1`.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stderr,
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
 
 mod mongo;
 mod mongo_away;
+mod mongo_faults;
 mod mongo_old_data;
 mod proxy;
 mod repository;
