@@ -2,7 +2,6 @@
 //! `MONGO_URI`; without them the tests that need them are skipped, unless `REQUIRE_SERVICES=1`.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stderr,
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
@@ -13,6 +12,7 @@ mod http;
 mod hostile;
 mod mongo;
 mod mongo_away;
+mod mongo_faults;
 mod mongo_old_data;
 mod pipeline;
 mod proxy;

@@ -20,28 +20,28 @@ use crate::{
 };
 
 /// A running store on a database of its own.
-pub struct MongoHarness {
-    pub uri: String,
-    pub database: Database,
-    pub store: Arc<MongoStore>,
+pub(crate) struct MongoHarness {
+    pub(crate) uri: String,
+    pub(crate) database: Database,
+    pub(crate) store: Arc<MongoStore>,
     running: Running,
 }
 
 /// A supervised store ends with this.
-pub struct Running {
+pub(crate) struct Running {
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Running {
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
 /// Opens a store and lets it run, without waiting for it.
-pub fn open(uri: &str, tombstone_days: u32) -> (Arc<MongoStore>, Running) {
+pub(crate) fn open(uri: &str, tombstone_days: u32) -> (Arc<MongoStore>, Running) {
     let store = Arc::new(MongoStore::new(MongoOptions::parse(uri, tombstone_days).unwrap()));
     let mut running = Running { stop: CancellationToken::new(), tasks: JoinSet::new() };
     running.tasks.spawn(store.clone().supervise(running.stop.clone()));
@@ -50,7 +50,7 @@ pub fn open(uri: &str, tombstone_days: u32) -> (Arc<MongoStore>, Running) {
 
 /// The URI with the database put into it.
 fn with_database(uri: &str, database: &str) -> String {
-    let (hosts, options) = uri.split_once('?').unwrap_or((uri, ""));
+    let (hosts, options) = uri.split_once('?').unwrap_or((uri, "appName=suite"));
     let (scheme, hosts) = hosts.split_once("://").unwrap();
     let hosts = hosts.split('/').next().unwrap();
     format!("{scheme}://{hosts}/{database}?{options}")
@@ -58,14 +58,14 @@ fn with_database(uri: &str, database: &str) -> String {
 
 impl MongoHarness {
     /// With what others left in the database before.
-    pub async fn start_on(prepare: impl AsyncFnOnce(&Database)) -> Option<Self> {
+    pub(crate) async fn start_on(prepare: impl AsyncFnOnce(&Database)) -> Option<Self> {
         let mut harness = Self::start_unsupervised(prepare).await?;
         harness.supervise(0).await;
         harness.store.prepared().await;
         Some(harness)
     }
 
-    pub async fn start_unsupervised(prepare: impl AsyncFnOnce(&Database)) -> Option<Self> {
+    pub(crate) async fn start_unsupervised(prepare: impl AsyncFnOnce(&Database)) -> Option<Self> {
         let name = unique_name("suite");
         let uri = with_database(&service("MONGO_URI")?, &name);
         let database = Client::with_uri_str(&uri).await.unwrap().database(&name);
@@ -76,13 +76,13 @@ impl MongoHarness {
     }
 
     /// Ends the store that runs and lets another one run.
-    pub async fn supervise(&mut self, tombstone_days: u32) {
+    pub(crate) async fn supervise(&mut self, tombstone_days: u32) {
         let (store, running) = open(&self.uri, tombstone_days);
         self.store = store;
         std::mem::replace(&mut self.running, running).end().await;
     }
 
-    pub fn down_reason(&self) -> String {
+    pub(crate) fn down_reason(&self) -> String {
         match self.store.probe().status() {
             Status::Down(reason) => reason,
             Status::Up => String::new(),
@@ -90,7 +90,7 @@ impl MongoHarness {
     }
 
     /// Raw, because the driver's own way through serde takes plain data for extended JSON.
-    pub async fn documents(&self, collection: &str) -> Vec<Document> {
+    pub(crate) async fn documents(&self, collection: &str) -> Vec<Document> {
         let mut cursor = self.database.collection::<RawDocumentBuf>(collection).find(doc! {}).await.unwrap();
         let mut documents = Vec::new();
         while cursor.advance().await.unwrap() {
@@ -99,7 +99,7 @@ impl MongoHarness {
         documents
     }
 
-    pub async fn index(&self, collection: &str, name: &str) -> Option<IndexModel> {
+    pub(crate) async fn index(&self, collection: &str, name: &str) -> Option<IndexModel> {
         let mut cursor = self.database.collection::<Document>(collection).list_indexes().await.ok()?;
         while cursor.advance().await.unwrap() {
             let index = cursor.deserialize_current().unwrap();
@@ -184,7 +184,8 @@ async fn preparing_again_changes_nothing() {
     on_mongo(async |harness| {
         store(&*harness.store, &some_events(3)).await;
         let (one, two) = tokio::join!(harness.store.prepare(), harness.store.prepare());
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         assert_eq!(harness.store.reserve(1).await.unwrap().next(), Some(LogId::new(3)));
     })
     .await;

@@ -108,9 +108,9 @@ async fn appends_through_an_outage_are_stored_once() {
         for silent in [false, true, false] {
             eventually("it is up", async || logs.probe().status().is_up()).await;
             if silent {
-                behind.proxy.fall_silent()
+                behind.proxy.fall_silent();
             } else {
-                behind.proxy.go()
+                behind.proxy.go();
             }
             eventually("it is down", async || !logs.probe().status().is_up()).await;
             behind.proxy.come_back();

@@ -19,14 +19,14 @@ enum Mode {
     Gone,
 }
 
-pub struct Proxy {
-    pub address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    pub async fn before(server: String) -> Self {
+    pub(crate) async fn before(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mode = Arc::new(watch::Sender::new(Mode::Forward));
@@ -35,15 +35,15 @@ impl Proxy {
         Self { address, mode, _tasks: tasks }
     }
 
-    pub fn fall_silent(&self) {
+    pub(crate) fn fall_silent(&self) {
         self.mode.send_replace(Mode::Silent);
     }
 
-    pub fn go(&self) {
+    pub(crate) fn go(&self) {
         self.mode.send_replace(Mode::Gone);
     }
 
-    pub fn come_back(&self) {
+    pub(crate) fn come_back(&self) {
         self.mode.send_replace(Mode::Forward);
     }
 }

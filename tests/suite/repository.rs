@@ -13,7 +13,7 @@ use eyego::domain::{
 use crate::support::{at, event, first_page, log, number, some_events, store};
 
 /// One empty store, for one test.
-pub trait RepositoryHarness: Sized {
+pub(crate) trait RepositoryHarness: Sized {
     /// `None` where the server it needs is not there.
     async fn start() -> Option<Self>;
     fn logs(&self) -> Arc<dyn LogRepository>;
@@ -24,7 +24,7 @@ pub trait RepositoryHarness: Sized {
 }
 
 /// Runs one test of the suite and cleans up, also after a failure.
-pub async fn run<H: RepositoryHarness>(test: impl AsyncFnOnce(&mut H)) {
+pub(crate) async fn run<H: RepositoryHarness>(test: impl AsyncFnOnce(&mut H)) {
     use futures_util::FutureExt;
     let Some(mut harness) = H::start().await else { return };
     let result = std::panic::AssertUnwindSafe(test(&mut harness)).catch_unwind().await;
@@ -453,7 +453,7 @@ async fn receipts_follow_an_event(harness: &mut impl RepositoryHarness) {
     assert!(matches!(logs.receipt(events[1].id).await.unwrap(), Receipt::Stored(_)));
 }
 
-fn letter(event_id: EventId, reason: DeadLetterReason) -> DeadLetter {
+pub(crate) fn letter(event_id: EventId, reason: DeadLetterReason) -> DeadLetter {
     DeadLetter {
         event_id,
         reason,

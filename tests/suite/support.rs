@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The address of a server, or `None` with a notice where it is not set. With `REQUIRE_SERVICES=1` that is a failure.
 #[expect(clippy::disallowed_methods, reason = "tests are told about servers by the environment")]
-pub fn service(variable: &str) -> Option<String> {
+pub(crate) fn service(variable: &str) -> Option<String> {
     let address = std::env::var(variable).ok().filter(|address| !address.is_empty());
     if address.is_none() {
         let required = std::env::var("REQUIRE_SERVICES").is_ok_and(|required| required == "1");
@@ -26,14 +26,14 @@ pub fn service(variable: &str) -> Option<String> {
 }
 
 /// A name that no other test and no other run has.
-pub fn unique_name(prefix: &str) -> String {
+pub(crate) fn unique_name(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let id = EventId::fresh(Timestamp::from_millis(0)).as_uuid().simple().to_string();
     format!("{prefix}_{}_{}_{}", std::process::id(), &id[20..], COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Waits until the condition holds.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !condition().await {
         assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
@@ -41,12 +41,12 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
-pub fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
 /// A log of `user`, `action` at a fixed time; tests change what they are about.
-pub fn log(user: &str, action: &str) -> NewLog {
+pub(crate) fn log(user: &str, action: &str) -> NewLog {
     NewLog {
         user_id: UserId::parse_unbounded(user.to_owned()).unwrap(),
         action: Action::parse_unbounded(action.to_owned()).unwrap(),
@@ -56,28 +56,28 @@ pub fn log(user: &str, action: &str) -> NewLog {
 }
 
 /// The log as an event with an identity of its own.
-pub fn event(log: NewLog) -> Event {
+pub(crate) fn event(log: NewLog) -> Event {
     Event { id: EventId::fresh(at(1_747_830_896_789)), received_at: at(1_747_830_897_000), log }
 }
 
-pub fn some_events(count: usize) -> Vec<Event> {
+pub(crate) fn some_events(count: usize) -> Vec<Event> {
     (0..count).map(|n| event(log("user1", &format!("action{n}")))).collect()
 }
 
 /// Gives the events the next ids of the store, as the worker does.
-pub async fn number(logs: &dyn LogRepository, events: &[Event]) -> Vec<NumberedEvent> {
+pub(crate) async fn number(logs: &dyn LogRepository, events: &[Event]) -> Vec<NumberedEvent> {
     let ids = logs.reserve(u32::try_from(events.len()).unwrap()).await.unwrap();
     ids.zip(events).map(|(id, event)| NumberedEvent { id, event: event.clone() }).collect()
 }
 
 /// Stores the events and returns them with their ids.
-pub async fn store(logs: &dyn LogRepository, events: &[Event]) -> Vec<NumberedEvent> {
+pub(crate) async fn store(logs: &dyn LogRepository, events: &[Event]) -> Vec<NumberedEvent> {
     use eyego::domain::ports::AppendOutcome;
     let batch = number(logs, events).await;
     assert_eq!(logs.append(&batch).await.unwrap(), vec![AppendOutcome::Stored; batch.len()]);
     batch
 }
 
-pub async fn first_page(logs: &dyn LogRepository) -> LogPage {
+pub(crate) async fn first_page(logs: &dyn LogRepository) -> LogPage {
     logs.find(&LogFilter::default(), PageRequest::new(1, 1000).unwrap()).await.unwrap()
 }

@@ -1,6 +1,6 @@
 //! Appending: an unordered insert whose every document gets its own outcome, then the look at the tombstones.
 
-use std::{collections::HashSet, ops::Range, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use bson::{Binary, RawDocumentBuf, doc};
 use mongodb::{ClientSession, error::ErrorKind, options::ReadConcern};
@@ -76,23 +76,19 @@ async fn insert(
     documents: &[RawDocumentBuf],
 ) -> mongodb::error::Result<Vec<AppendOutcome>> {
     let mut outcomes = Vec::with_capacity(documents.len());
-    let mut open: Vec<Range<usize>> = vec![0..documents.len()];
-    while let Some(range) = open.pop() {
-        if range.is_empty() {
-            continue;
-        }
-        match insert_at_once(handles, session, &documents[range.clone()]).await {
+    let mut open = vec![documents];
+    while let Some(some) = open.pop() {
+        match insert_at_once(handles, session, some).await {
             Ok(settled) => outcomes.extend(settled),
-            Err(failed) if error::is_about_a_document(&failed) && range.len() == 1 => {
+            Err(failed) if !error::is_about_a_document(&failed) => return Err(failed),
+            Err(_) if some.len() == 1 => {
                 outcomes.push(AppendOutcome::Rejected("the server refuses it by itself".to_owned()));
             }
-            Err(failed) if error::is_about_a_document(&failed) => {
-                let middle = range.start + range.len() / 2;
+            Err(_) => {
+                let (first, second) = some.split_at(some.len() / 2);
                 // The last one in is the first one out: outcomes stay in order.
-                open.push(middle..range.end);
-                open.push(range.start..middle);
+                open.extend([second, first]);
             }
-            Err(failed) => return Err(failed),
         }
     }
     Ok(outcomes)
@@ -103,6 +99,9 @@ async fn insert_at_once(
     session: &mut ClientSession,
     documents: &[RawDocumentBuf],
 ) -> mongodb::error::Result<Vec<AppendOutcome>> {
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
     let inserted = handles.logs().insert_many(documents).ordered(false).session(session).await;
     match inserted {
         Ok(_) => Ok(vec![AppendOutcome::Stored; documents.len()]),

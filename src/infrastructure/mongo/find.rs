@@ -4,24 +4,23 @@ use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc};
 
-use super::{document, handles::Handles, store::MongoStore};
+use super::{document, handles::Handles, store::MongoStore, totals};
 use crate::domain::{ActivityLog, LogFilter, LogId, LogPage, PageRequest, Timestamp, ports::PortError};
 
 /// How long the server may work on a read; it gives up by itself then.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// How long anybody waits for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(12);
-/// Up to this many logs the total is counted one by one.
-const COUNTED_UP_TO: u64 = 100_000;
 /// No collection holds more; the server adds to what it is told to skip, so it must not be told the largest number.
 const MAX_SKIP: u64 = 1 << 53;
 
 pub(super) async fn find(store: &MongoStore, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
     let query = query(filter);
+    let correction = store.totals().correction();
     store
         .call(PATIENCE, move |handles| async move {
             let logs = logs_of(&handles, query.clone(), page).await?;
-            let total = total(&handles, query, page, logs.len()).await?;
+            let total = total(&handles, query, page, logs.len(), correction).await?;
             Ok(LogPage { logs, total })
         })
         .await
@@ -47,24 +46,23 @@ async fn logs_of(handles: &Handles, query: Document, page: PageRequest) -> mongo
 }
 
 /// How many match. A page that is not full is the last one, and then no counting is needed.
-///
-/// Without a filter the server counts document by document, so for a large collection its own figure is taken. That
-/// is exact except after a crash of the server and on shards that are being moved: good enough for a large number,
-/// while a small one is held against what the reader sees on the pages.
-async fn total(handles: &Handles, query: Document, page: PageRequest, found: usize) -> mongodb::error::Result<u64> {
+async fn total(
+    handles: &Handles,
+    query: Document,
+    page: PageRequest,
+    found: usize,
+    correction: Option<i64>,
+) -> mongodb::error::Result<u64> {
     let found = found as u64;
     let up_to_here = page.offset().saturating_add(found);
     if found < u64::from(page.limit()) && (found > 0 || page.offset() == 0) {
         return Ok(up_to_here);
     }
-    let logs = handles.logs_to_read();
-    if query.is_empty() {
-        let estimate = logs.estimated_document_count().max_time(MAX_TIME).await?;
-        if estimate > COUNTED_UP_TO {
-            return Ok(if found > 0 { estimate.max(up_to_here) } else { estimate });
-        }
-    }
-    let counted = logs.count_documents(query).max_time(MAX_TIME).await?;
+    let counted = if query.is_empty() {
+        totals::total(handles, correction, MAX_TIME).await?
+    } else {
+        handles.logs_to_read().count_documents(query).max_time(MAX_TIME).await?
+    };
     // Logs may go while the second answer is under way; a full page is never more than all.
     Ok(if found > 0 { counted.max(up_to_here) } else { counted })
 }

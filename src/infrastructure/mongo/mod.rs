@@ -1,9 +1,9 @@
 //! The store on MongoDB: logs, the id counter, tombstones and the marks of dead letters, in the old service's database.
 //!
 //! `options` says where it is; `store` is the adapter and `supervise` keeps it connected and prepared. One file per
-//! operation: `append`, `find`, `receipt`, `delete`, `counter`, `indexes`, `dead_letter_index`. `document` with
-//! `from_json` and `to_json` own what a log looks like in BSON; `error` says what each failure means; `call` and
-//! `reach` bound how long anybody waits.
+//! operation: `append`, `find` (with `totals`), `receipt`, `delete`, `counter`, `indexes`, `dead_letter_index`.
+//! `document` with `from_json` and `to_json` own what a log looks like in BSON; `error` says what each failure means;
+//! `handles` opens the clients; `call` and `reach` bound how long anybody waits.
 
 mod append;
 mod call;
@@ -22,6 +22,7 @@ mod receipt;
 mod store;
 mod supervise;
 mod to_json;
+mod totals;
 
 pub use dead_letter_index::DeadLetterIndex;
 pub use options::{InvalidMongoUri, MongoOptions};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mongodb::options::ConnectionString;
+use mongodb::{error::ErrorKind, options::ConnectionString};
 
 /// The old service's database, used where the URI names none.
 const DEFAULT_DATABASE: &str = "eyeGoDB";
@@ -57,7 +57,10 @@ fn explain(uri: &str) -> InvalidMongoUri {
     };
     InvalidMongoUri(match ConnectionString::parse(bare) {
         Ok(_) => "user name and password must be percent-encoded".to_owned(),
-        Err(error) => error.kind.to_string(),
+        Err(error) => match *error.kind {
+            ErrorKind::InvalidArgument { message, .. } => message,
+            kind => kind.to_string(),
+        },
     })
 }
 

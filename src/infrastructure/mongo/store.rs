@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use bson::{doc, oid::ObjectId};
 use tokio::sync::watch;
 
-use super::{append, call, counter, delete, find, handles::Handles, options::MongoOptions, reach::Reach, receipt};
+use super::{
+    append, call, counter, delete, find, handles::Handles, options::MongoOptions, reach::Reach, receipt, totals::Totals,
+};
 use crate::{
     domain::{
         ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest,
@@ -31,6 +33,7 @@ pub struct MongoStore {
     handles: OnceLock<Handles>,
     reach: Reach,
     preparation: watch::Sender<Preparation>,
+    totals: Totals,
     status: StatusCell,
 }
 
@@ -42,6 +45,7 @@ impl MongoStore {
             handles: OnceLock::new(),
             reach: Reach::unknown(),
             preparation: watch::Sender::new(Preparation::Pending),
+            totals: Totals::default(),
             status: StatusCell::down("not connected yet"),
         }
     }
@@ -63,6 +67,10 @@ impl MongoStore {
 
     pub(super) fn reach(&self) -> &Reach {
         &self.reach
+    }
+
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Makes the clients, once. A `mongodb+srv` URI needs the DNS for it.

@@ -17,9 +17,10 @@ use super::{
 use crate::domain::ports::PortError;
 
 /// With [`PING_PATIENCE`] it bounds how long a read may wait for a server that hangs: 2 s (contract C5).
-const PING_EVERY: Duration = Duration::from_millis(800);
+const PING_EVERY: Duration = Duration::from_millis(700);
 const PING_EVERY_WHEN_DOWN: Duration = Duration::from_millis(250);
 const PING_PATIENCE: Duration = Duration::from_secs(1);
+const SECOND_PING_PATIENCE: Duration = Duration::from_millis(300);
 /// A ping that hangs is waited for this long before another one is sent, on another connection: a server that was
 /// stopped answers the first one, a connection that went dead never does.
 const PING_GIVEN_UP: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 impl MongoStore {
     /// Keeps the store connected and prepared, and its probe right, until `stop`.
     pub async fn supervise(self: Arc<Self>, stop: CancellationToken) {
-        let watching = async { tokio::join!(self.watch(), self.keep_prepared()) };
+        let watching = async { tokio::join!(self.watch(), self.keep_prepared(), self.keep_totals()) };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = watching => {}
@@ -104,19 +105,19 @@ impl Pinger {
     /// Whether the server answers. Where it just did, an error may mean a connection that was closed while it lay
     /// idle, so that counts only the second time.
     async fn answers(&mut self, just_did: bool) -> bool {
-        match self.ping().await {
-            Some(answered) => answered || (just_did && self.ping().await == Some(true)),
+        match self.ping(PING_PATIENCE).await {
+            Some(answered) => answered || (just_did && self.ping(SECOND_PING_PATIENCE).await == Some(true)),
             None => false,
         }
     }
 
     /// `None` where there is no answer in time.
-    async fn ping(&mut self) -> Option<bool> {
+    async fn ping(&mut self, patience: Duration) -> Option<bool> {
         let (since, mut ping) = match self.pending.take() {
             Some((since, ping)) if since.elapsed() < PING_GIVEN_UP => (since, ping),
             _ => (Instant::now(), self.send()),
         };
-        match timeout(PING_PATIENCE, &mut ping).await {
+        match timeout(patience, &mut ping).await {
             Ok(answer) => Some(matches!(answer, Ok(Ok(_)))),
             Err(_) => {
                 self.pending = Some((since, ping));
