@@ -242,7 +242,7 @@ start_mongod() {
     port=$(port_of "$name" client)
     mkdir -p "$RUN/$name/data"
     launch "$name" "$CACHE/mongod" --dbpath "$RUN/$name/data" --port "$port" --bind_ip 127.0.0.1 --nounixsocket \
-        --replSet rs0 --wiredTigerCacheSizeGB 0.5 "$@"
+        --replSet rs0 --wiredTigerCacheSizeGB 0.5 --setParameter enableTestCommands=1 "$@"
     await "$name" 60 mongo_answers "$name"
 }
 

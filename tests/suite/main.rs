@@ -2,7 +2,9 @@
 //! `MONGO_URI`; without them the tests that need them are skipped, unless `REQUIRE_SERVICES=1`.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stderr,
+    unreachable_pub,
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
 
