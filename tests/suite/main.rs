@@ -1,0 +1,16 @@
+//! The contract suites, run against every adapter, and what only one adapter has to show. Servers are taken from
+//! `KAFKA_BROKERS`; without them the tests that need them are skipped, unless `REQUIRE_SERVICES=1`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
+)]
+
+mod bus;
+mod kafka;
+mod kafka_dead_letters;
+mod kafka_group;
+mod kafka_members;
+mod kafka_publisher;
+mod support;

@@ -1,0 +1,58 @@
+//! What all suites need: servers, names of one's own, waiting for conditions, events.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use eyego::domain::{Action, Event, EventId, Metadata, NewLog, Timestamp, UserId};
+
+/// How long a condition may take to become true; a machine under load is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The address of a server, or `None` with a notice where it is not set. With `REQUIRE_SERVICES=1` that is a failure.
+#[expect(clippy::disallowed_methods, reason = "tests are told about servers by the environment")]
+pub(crate) fn service(variable: &str) -> Option<String> {
+    let address = std::env::var(variable).ok().filter(|address| !address.is_empty());
+    if address.is_none() {
+        let required = std::env::var("REQUIRE_SERVICES").is_ok_and(|required| required == "1");
+        assert!(!required, "{variable} is not set, and REQUIRE_SERVICES=1");
+        eprintln!("skipped: {variable} is not set");
+    }
+    address
+}
+
+/// A name that no other test and no other run has.
+pub(crate) fn unique_name(prefix: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let id = EventId::fresh(Timestamp::from_millis(0)).as_uuid().simple().to_string();
+    format!("{prefix}_{}_{}_{}", std::process::id(), &id[20..], COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until the condition holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A log of `user`, `action` at a fixed time; tests change what they are about.
+pub(crate) fn log(user: &str, action: &str) -> NewLog {
+    NewLog {
+        user_id: UserId::parse_unbounded(user.to_owned()).unwrap(),
+        action: Action::parse_unbounded(action.to_owned()).unwrap(),
+        timestamp: at(1_747_830_896_789),
+        metadata: Metadata::empty(),
+    }
+}
+
+/// The log as an event with an identity of its own.
+pub(crate) fn event(log: NewLog) -> Event {
+    Event { id: EventId::fresh(at(1_747_830_896_789)), received_at: at(1_747_830_897_000), log }
+}
