@@ -118,12 +118,16 @@ standin() {
     podman build --quiet --file "tests/standins/$name.Dockerfile" --tag "$tag" "$@" tests/standins
 }
 
-# A minimal Debian which trusts the certificate authorities that this machine trusts.
+# A minimal Debian, without what the real slim image leaves out either, which trusts the certificate authorities that
+# this machine trusts.
 make_debian() {
     rm -rf "$STATE/debian"
     debootstrap --variant=minbase --include=ca-certificates bookworm "$STATE/debian" "$DEBIAN_MIRROR" >"$STATE/debootstrap.log"
     [[ ! -e /etc/ssl/certs/ca-certificates.crt ]] ||
         cp -L /etc/ssl/certs/ca-certificates.crt "$STATE/debian/etc/ssl/certs/"
+    echo 'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";' >"$STATE/debian/etc/apt/apt.conf.d/no-cache"
+    rm -rf "$STATE"/debian/var/cache/apt/archives/*.deb "$STATE"/debian/var/{cache/apt/*.bin,lib/apt/lists/*}
+    find "$STATE"/debian/usr/share/{doc,info,locale,man} -type f -delete
     tar -C "$STATE/debian" -c . | podman import - docker.io/library/debian:bookworm-slim
     rm -rf "$STATE/debian"
 }

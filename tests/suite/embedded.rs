@@ -1,9 +1,9 @@
 //! The embedded engine: its harnesses, and what only it has to show.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use eyego::{
-    domain::ports::{DeadLetters, EventPublisher, LogRepository, PublishOutcome},
+    domain::ports::{DeadLetters, EventPublisher, EventSource, LogRepository, PublishOutcome},
     infrastructure::{
         clock::SystemClock,
         embedded::{DataFolder, EmbeddedQueue, EmbeddedStore, FolderError},
@@ -11,7 +11,7 @@ use eyego::{
 };
 use tempfile::TempDir;
 
-use crate::{repository::RepositoryHarness, support::some_events};
+use crate::{bus::BusHarness, repository::RepositoryHarness, support::some_events};
 
 /// A store in a folder of its own.
 pub struct EmbeddedHarness {
@@ -53,6 +53,74 @@ impl RepositoryHarness for EmbeddedHarness {
 
     async fn end(self) {
         self.store().close();
+    }
+}
+
+/// A queue in a folder of its own. It is taken out to be closed and opened again.
+pub struct EmbeddedBus {
+    folder: TempDir,
+    queue: Mutex<Option<Arc<EmbeddedQueue>>>,
+}
+
+impl EmbeddedBus {
+    fn queue(&self) -> Arc<EmbeddedQueue> {
+        self.queue.lock().unwrap().clone().unwrap()
+    }
+
+    fn close(&self) {
+        self.queue().close();
+        *self.queue.lock().unwrap() = None;
+    }
+
+    fn open(&self) {
+        let locked = DataFolder::open(self.folder.path()).unwrap();
+        *self.queue.lock().unwrap() = Some(Arc::new(EmbeddedQueue::open(&locked).unwrap()));
+    }
+}
+
+impl BusHarness for EmbeddedBus {
+    async fn start() -> Option<Self> {
+        let bus = Self { folder: tempfile::tempdir().unwrap(), queue: Mutex::new(None) };
+        bus.open();
+        Some(bus)
+    }
+
+    fn publisher(&self) -> Arc<dyn EventPublisher> {
+        self.queue()
+    }
+
+    async fn source(&self) -> Box<dyn EventSource> {
+        self.queue().source().await.unwrap()
+    }
+
+    async fn put_raw(&self, value: &[u8]) {
+        self.close();
+        let file = rusqlite::Connection::open(self.folder.path().join("queue.db")).unwrap();
+        file.execute(
+            "INSERT INTO events (seq, event_id, received_at, value)
+             SELECT max(next, (SELECT ifnull(max(seq), -1) + 1 FROM events)), randomblob(16), 0, ? FROM consumer",
+            [value],
+        )
+        .unwrap();
+        drop(file);
+        self.open();
+    }
+
+    async fn close_publisher(&self) {
+        self.queue().close();
+    }
+
+    async fn reopen(&mut self) {
+        self.close();
+        self.open();
+    }
+
+    fn oversized(&self) -> Option<usize> {
+        None
+    }
+
+    async fn end(self) {
+        self.queue().close();
     }
 }
 

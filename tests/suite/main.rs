@@ -1,5 +1,5 @@
 //! The contract suites, run against every adapter, and what only one adapter has to show. Servers are taken from
-//! `MONGO_URI`; without them the tests that need them are skipped, unless `REQUIRE_SERVICES=1`.
+//! `KAFKA_BROKERS` and `MONGO_URI`; without them the tests that need them are skipped, unless `REQUIRE_SERVICES=1`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,10 +8,16 @@
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
 
+mod bus;
 mod embedded;
 mod end_to_end;
-mod http;
 mod hostile;
+mod http;
+mod kafka;
+mod kafka_dead_letters;
+mod kafka_group;
+mod kafka_members;
+mod kafka_publisher;
 mod mongo;
 mod mongo_away;
 mod mongo_faults;

@@ -68,10 +68,9 @@ impl EventSource for QueueSource {
                 Err(_) => {}
             }
         }
-        if let Some(last) = deliveries.last() {
-            self.next = last.position.offset + 1;
-        }
-        let checkpoint = Checkpoint { assignment: 0, next: vec![(0, self.next)] };
+        let next = deliveries.last().map(|last| last.position.offset + 1);
+        self.next = next.unwrap_or(self.next);
+        let checkpoint = Checkpoint { assignment: 0, next: next.map(|next| (0, next)).into_iter().collect() };
         Ok(Batch { deliveries, checkpoint })
     }
 

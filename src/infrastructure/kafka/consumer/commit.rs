@@ -54,6 +54,10 @@ fn ignore_nothing(result: KafkaResult<()>) -> KafkaResult<()> {
     }
 }
 
+pub(super) fn rebalance_under_way(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::RebalanceInProgress | Code::IllegalGeneration))
+}
+
 fn coordinator_moves(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

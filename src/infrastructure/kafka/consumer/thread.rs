@@ -12,7 +12,7 @@ use rdkafka::{
 };
 
 use super::{
-    commit::{CommitClock, commit_later, commit_now, store},
+    commit::{CommitClock, commit_later, commit_now, rebalance_under_way, store},
     rebalance::Member,
     record,
 };
@@ -21,6 +21,7 @@ use crate::domain::ports::Status;
 const POLL: Duration = Duration::from_millis(100);
 /// Pausing throws away what is fetched already: a short stall is sat out instead.
 const SIT_OUT: Duration = Duration::from_secs(3);
+const LAST_COMMIT: Duration = Duration::from_secs(4);
 const REPEATED_LOG: Duration = Duration::from_secs(30);
 
 pub(super) struct Polling {
@@ -46,8 +47,23 @@ impl Polling {
                 self.poll()?;
             }
         }
-        store(&self.consumer, &self.member().desk, &self.member().topic)?;
-        commit_now(&self.consumer)
+        self.commit_for_the_last_time()
+    }
+
+    /// A rebalance that is under way refuses commits until this member has taken part in it.
+    fn commit_for_the_last_time(&mut self) -> KafkaResult<()> {
+        let deadline = Instant::now() + LAST_COMMIT;
+        loop {
+            let committed = store(&self.consumer, &self.member().desk, &self.member().topic)
+                .and_then(|_| commit_now(&self.consumer));
+            match committed {
+                Err(error) if rebalance_under_way(&error) && Instant::now() < deadline => {
+                    // What comes now is for the next owner: the desk takes no more.
+                    drop(self.consumer.poll(POLL));
+                }
+                other => return other,
+            }
+        }
     }
 
     fn member(&self) -> &Member {
