@@ -121,7 +121,8 @@ impl Service {
         assert_eq!(status.code(), Some(0), "{}", self.errors());
     }
 
-    pub fn kill(mut self) {
+    /// As a crash does.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

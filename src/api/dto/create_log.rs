@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
-    api::{error::ApiError, error_code::ErrorCode},
+    api::{dto::schema, error::ApiError, error_code::ErrorCode},
     application::log_service::Submission,
     domain::{
         Action, FieldProblem, FieldRules, FieldsProblem, IdempotencyKey, InvalidText, LogFields, MetadataProblem,
@@ -18,28 +18,15 @@ use crate::{
 #[schema(as = CreateLog)]
 #[expect(dead_code, reason = "describes the body; it is read by LogFields in one pass")]
 pub struct CreateLogRequest {
-    /// Who did it; numbers and booleans are taken as their text.
-    #[schema(rename = "userId", min_length = 1, max_length = 1024, example = "user1")]
+    #[schema(rename = "userId", schema_with = schema::user_id)]
     user_id: String,
-    /// What was done; numbers and booleans are taken as their text.
-    #[schema(min_length = 1, max_length = 1024, example = "login")]
+    #[schema(schema_with = schema::action)]
     action: String,
-    /// When it happened: an ISO 8601 date, month or date-time, or milliseconds since 1970. The time of receiving
-    /// where it is absent.
-    #[schema(value_type = Option<TimestampInput>, required = false)]
+    #[schema(schema_with = schema::timestamp, required = false)]
     timestamp: Option<String>,
     /// Any JSON object, up to 100 levels deep.
     #[schema(value_type = Option<Object>, required = false, example = json!({"ip": "127.0.0.1"}))]
     metadata: Option<serde_json::Value>,
-}
-
-/// An ISO 8601 date, month or date-time, or milliseconds since 1970.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum TimestampInput {
-    #[schema(example = "2025-05-21T12:34:56.789Z")]
-    Text(String),
-    Millis(i64),
 }
 
 /// The log is durable and will be stored exactly once.

@@ -3,7 +3,7 @@
 use utoipa::IntoParams;
 
 use crate::{
-    api::{error::ApiError, error_code::ErrorCode, extract::QueryParameters},
+    api::{dto::schema, error::ApiError, error_code::ErrorCode, extract::QueryParameters},
     domain::{LogFilter, MAX_PAGE_LIMIT, Moment, PageRequest},
 };
 
@@ -31,10 +31,10 @@ pub struct ListLogsQuery {
     #[param(style = Form, explode, max_items = 100)]
     action: Option<Vec<String>>,
     /// Logs from this moment on: a date, month, date-time or milliseconds since 1970.
-    #[param(rename = "startDate", example = "2025-05-21")]
+    #[param(rename = "startDate", schema_with = schema::date, required = false)]
     start_date: Option<String>,
     /// Logs up to this moment, inclusive; a date includes its whole day, a month its whole month.
-    #[param(rename = "endDate", example = "2025-05-31")]
+    #[param(rename = "endDate", schema_with = schema::date, required = false)]
     end_date: Option<String>,
 }
 
@@ -110,6 +110,7 @@ mod tests {
         assert_eq!((list.page.page(), list.page.limit()), (1, 10));
         assert!(list.filter.is_empty() && list.ignored.is_empty());
         assert!(read("userId=&page=&limit=&startDate=&x=").unwrap().filter.is_empty());
+        assert_eq!(read("page=&page=2&page=").unwrap().page.page(), 2);
     }
 
     #[test]

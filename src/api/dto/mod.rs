@@ -6,3 +6,4 @@ pub mod error;
 pub mod health;
 pub mod list_logs;
 pub mod log;
+mod schema;

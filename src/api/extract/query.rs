@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::api::{error::ApiError, error_code::ErrorCode};
 
-/// Name and value of each parameter in order; empty values are left out, since an empty parameter is none.
+/// Name and value of each parameter in order. Empty values are not handed out, since an empty parameter is none.
 #[derive(Debug)]
 pub(in crate::api) struct QueryParameters {
     pairs: Vec<(String, String)>,
@@ -23,11 +23,11 @@ impl QueryParameters {
 
     /// The value of a parameter that may be given once.
     pub(in crate::api) fn take_one(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        let given = self.pairs.iter().filter(|(known, _)| known == name).count();
-        if given > 1 {
+        let mut values = self.take_all(name);
+        if values.len() > 1 {
             return Err(ApiError::new(ErrorCode::RepeatedParameter, format!("{name} may be given once")));
         }
-        Ok(self.take_all(name).pop())
+        Ok(values.pop())
     }
 
     /// The values of a parameter that may be repeated.
