@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::{
-    ClientConfig,
-    admin::AdminClient,
-    consumer::BaseConsumer,
-    error::{KafkaError, KafkaResult},
-    producer::BaseProducer,
-};
+use rdkafka::{ClientConfig, client::Client, error::KafkaError, types::RDKafkaType};
 
 use super::{
     context::ClientLog,
@@ -178,12 +172,9 @@ pub fn validate(options: &KafkaOptions) -> Result<(), String> {
     }
     let limits = TopicFacts::assumed().limits;
     for config in [producer(options, limits), dead_letter_producer(options)] {
-        try_out(config, |config| config.create_with_context::<_, BaseProducer<_>>(ClientLog::default()).map(drop))?;
+        try_out(config, RDKafkaType::RD_KAFKA_PRODUCER)?;
     }
-    for config in [consumer(options), group(options)] {
-        try_out(config, |config| config.create_with_context::<_, BaseConsumer<_>>(ClientLog::default()).map(drop))?;
-    }
-    try_out(admin(options), |config| config.create_with_context::<_, AdminClient<_>>(ClientLog::default()).map(drop))
+    try_out(consumer(options), RDKafkaType::RD_KAFKA_CONSUMER)
 }
 
 fn check_names(options: &KafkaOptions) -> Result<(), String> {
@@ -212,9 +203,11 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn try_out(mut config: ClientConfig, create: impl Fn(&ClientConfig) -> KafkaResult<()>) -> Result<(), String> {
+fn try_out(mut config: ClientConfig, kind: RDKafkaType) -> Result<(), String> {
     config.remove("bootstrap.servers");
-    create(&config).map_err(|error| match error {
+    let made =
+        config.create_native_config().and_then(|native| Client::new(&config, native, kind, ClientLog::default()));
+    made.map(drop).map_err(|error| match error {
         // The value stays out of it: it may be a secret.
         KafkaError::ClientConfig(_, problem, name, _) => format!("{name}: {problem}"),
         other => other.to_string(),

@@ -50,7 +50,8 @@ impl Trouble {
 /// Connections come and go all the time; what matters of it is logged once by whoever sees a state change. So a
 /// client's own lines are for who asks for them.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
-    let transient = matches!(facility, "FAIL" | "ERROR" | "CONFWARN" | "REQTMOUT" | "FETCHERR" | "COMMITFAIL");
+    let transient =
+        matches!(facility, "FAIL" | "ERROR" | "CONFWARN" | "REQTMOUT" | "FETCHERR" | "COMMITFAIL" | "GETPID");
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(kafka.facility = facility, "kafka client: {line}");

@@ -74,7 +74,7 @@ impl KafkaPublisher {
     /// `Unavailable`: some records were given up; whoever published them was told that their outcome is unknown.
     pub async fn close(&self, timeout: Duration) -> Result<(), PortError> {
         self.circuit.end();
-        self.report();
+        self.status.set(self.circuit.status());
         let Some(live) = self.live.write().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         let flushed =
             tokio::task::spawn_blocking(move || live.client.take().map_or(Ok(()), |client| client.flush(timeout)));
@@ -208,3 +208,7 @@ impl Probe for KafkaPublisher {
         self.status.status()
     }
 }
+
+#[cfg(test)]
+#[path = "producer_tests.rs"]
+mod tests;

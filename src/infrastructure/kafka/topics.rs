@@ -13,6 +13,8 @@ use super::{aside::Aside, client_config, context::ClientLog, error::code_of, opt
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLING_LOOKS: u32 = 50;
+const SETTLING_PAUSE: Duration = Duration::from_millis(50);
 /// Kafka's default for `max.message.bytes`.
 const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
 /// What a batch of one record has around it, generously.
@@ -121,7 +123,7 @@ impl Topics {
             let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(1).max(1);
             let replication = replication.unwrap_or_else(|| brokers.min(3));
             self.create(topic, partitions, replication, settings).await?;
-            return check_leaders(&self.metadata(topic).await?, topic, 0);
+            return self.wait_for_leaders(topic).await;
         }
         check_leaders(&metadata, topic, 0)?;
         let found = find(&metadata, topic).map_or(0, |topic| topic.partitions().len());
@@ -129,6 +131,17 @@ impl Topics {
             tracing::debug!(kafka.topic = topic, found, wanted = partitions, "topic has fewer partitions than set");
         }
         Ok(())
+    }
+
+    /// A new topic is known to all brokers a little later.
+    async fn wait_for_leaders(&self, topic: &str) -> Result<(), NotReady> {
+        for _ in 0..SETTLING_LOOKS {
+            if check_leaders(&self.metadata(topic).await?, topic, 0).is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(SETTLING_PAUSE).await;
+        }
+        Err(NotReady::new(format!("topic {topic} is being made")))
     }
 
     async fn create(

@@ -13,6 +13,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, KafkaResult},
+    topic_partition_list::TopicPartitionListElem,
 };
 
 use super::{
@@ -77,7 +78,7 @@ impl Member {
 }
 
 fn ids(list: &TopicPartitionList) -> Vec<i32> {
-    list.elements().iter().map(|element| element.partition()).collect()
+    list.elements().iter().map(TopicPartitionListElem::partition).collect()
 }
 
 impl ConsumerContext for Member {

@@ -156,7 +156,11 @@ impl Polling {
         if let Some(reason) = refusal(&error) {
             self.member().joined.set(Status::Down(reason.to_owned()));
         }
-        self.log_once(&error);
+        if is_lost_connection(&error) {
+            tracing::debug!(%error, "the kafka consumer goes on");
+        } else {
+            self.log_once(&error);
+        }
         Ok(())
     }
 
@@ -170,6 +174,12 @@ impl Polling {
             self.last_error = Some((text, now));
         }
     }
+}
+
+/// The publisher's supervisor sees and logs when brokers go away.
+fn is_lost_connection(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut))
 }
 
 /// Refusals that an operator has to know of, in words that a client may see.
