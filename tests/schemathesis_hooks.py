@@ -11,7 +11,7 @@ def filter_case(context, case):
 def has_empty_parameter(case):
     """A1: "A query parameter that is empty is no parameter". The schema has it for a wrong number, word or date."""
     values = case.query.values() if isinstance(case.query, dict) else ()
-    return any(value == "" or isinstance(value, list | dict) and "" in value for value in values)
+    return any(value in ("", [], {}) or isinstance(value, list | dict) and "" in value for value in values)
 
 
 def has_nul_in_name(value):
