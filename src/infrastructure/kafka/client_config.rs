@@ -6,8 +6,8 @@ use rdkafka::{ClientConfig, client::Client, error::KafkaError, types::RDKafkaTyp
 
 use super::{
     context::ClientLog,
+    limits::{RecordLimits, TopicFacts},
     options::KafkaOptions,
-    topics::{RecordLimits, TopicFacts},
 };
 
 /// The largest record librdkafka can send.
@@ -72,7 +72,8 @@ fn finished(mut config: ClientConfig, options: &KafkaOptions) -> ClientConfig {
     config
 }
 
-pub(super) fn admin(options: &KafkaOptions) -> ClientConfig {
+/// A client that only looks and makes topics.
+pub(super) fn plain(options: &KafkaOptions) -> ClientConfig {
     finished(base(options), options)
 }
 

@@ -11,6 +11,7 @@ mod dead_letters;
 mod delivery;
 mod error;
 mod group;
+mod limits;
 mod options;
 mod producer;
 mod supervise;

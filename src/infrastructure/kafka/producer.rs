@@ -23,8 +23,8 @@ use super::{
     context::Trouble,
     delivery::{Alarms, Deliveries},
     error::{Failure, code_of, delivery_failure, enqueue_failure},
+    limits::TopicFacts,
     options::KafkaOptions,
-    topics::TopicFacts,
 };
 use crate::{
     domain::{

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     circuit::Sight,
     delivery::Alarms,
+    limits::TopicFacts,
     producer::KafkaPublisher,
-    topics::{TopicFacts, Topics, check_leaders},
+    topics::{Topics, check_leaders},
 };
 
 const START_RETRY: Duration = Duration::from_millis(500);
@@ -30,8 +31,8 @@ impl KafkaPublisher {
     /// this runs. Never ends by itself.
     pub async fn supervise(self: Arc<Self>, stop: CancellationToken) {
         let work = async {
-            let topics = self.connect().await;
-            self.watch(&topics).await;
+            self.connect().await;
+            self.watch().await;
         };
         tokio::select! {
             () = stop.cancelled() => {}
@@ -40,26 +41,20 @@ impl KafkaPublisher {
     }
 
     /// Tries until the topics are there and a client stands.
-    async fn connect(&self) -> Topics {
-        loop {
-            match self.try_connect().await {
-                Ok(topics) => return topics,
-                Err(reason) => {
-                    self.circuit.probed(Instant::now(), Sight::Unready(reason));
-                    self.report();
-                    sleep(START_RETRY).await;
-                }
-            }
+    async fn connect(&self) {
+        while let Err(reason) = self.try_connect().await {
+            self.circuit.probed(Instant::now(), Sight::Unready(reason));
+            self.report();
+            sleep(START_RETRY).await;
         }
     }
 
-    async fn try_connect(&self) -> Result<Topics, String> {
+    async fn try_connect(&self) -> Result<(), String> {
         let topics = Topics::new(&self.options).map_err(|error| self.unusable(&error))?;
         loop {
             match topics.ensure(&self.options).await {
                 Ok(facts) => {
-                    self.install(facts).map_err(|error| self.unusable(&error))?;
-                    return Ok(topics);
+                    return self.install(facts).map_err(|error| self.unusable(&error));
                 }
                 Err(not_ready) => {
                     if let Some(cause) = &not_ready.cause {
@@ -78,13 +73,13 @@ impl KafkaPublisher {
         "the kafka client could not be made".to_owned()
     }
 
-    async fn watch(&self, topics: &Topics) {
+    async fn watch(&self) {
         let mut last_probe = None;
         let mut last_replaced = None;
         loop {
             let now = Instant::now();
             let due = |last: Option<Instant>, pause| last.is_none_or(|last| now.duration_since(last) >= pause);
-            if due(last_replaced, REPLACE_PAUSE) && self.replace_if_needed(topics).await {
+            if due(last_replaced, REPLACE_PAUSE) && self.replace_if_needed().await {
                 last_replaced = Some(now);
             }
             let suspicious = self.with_live(|live, _| Alarms::take(&live.alarms.suspicion)) == Some(true);
@@ -99,13 +94,13 @@ impl KafkaPublisher {
     }
 
     /// A client whose idempotence is broken refuses everything; one made for other limits refuses the wrong records.
-    async fn replace_if_needed(&self, topics: &Topics) -> bool {
+    async fn replace_if_needed(&self) -> bool {
         let looked = self.with_live(|live, client| {
             let fatal = Alarms::take(&live.alarms.fatal) || client.client().fatal_error().is_some();
             (fatal, Alarms::take(&live.alarms.refusal), live.facts)
         });
         let Some((fatal, refusal, old)) = looked else { return false };
-        let facts = if refusal { topics.read_again(&self.options).await.unwrap_or(old) } else { old };
+        let facts = if refusal { self.facts_now().await.unwrap_or(old) } else { old };
         let changed = facts.limits != old.limits;
         if !fatal && !changed {
             return false;
@@ -115,6 +110,10 @@ impl KafkaPublisher {
             tracing::error!(%error, "the kafka client could not be made");
         }
         true
+    }
+
+    async fn facts_now(&self) -> Option<TopicFacts> {
+        Topics::new(&self.options).ok()?.read_again(&self.options).await
     }
 
     async fn probe(&self) {

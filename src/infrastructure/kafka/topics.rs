@@ -1,74 +1,42 @@
 //! The topics: made when missing, once, at start; and what has to be known of them before anything is published.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
+    ClientConfig,
     admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
     error::{KafkaError, RDKafkaErrorCode as Code},
     metadata::{Metadata, MetadataTopic},
+    producer::{BaseProducer, Producer},
     types::RDKafkaRespErr,
 };
 
-use super::{aside::Aside, client_config, context::ClientLog, error::code_of, options::KafkaOptions};
+use super::{
+    aside::Aside,
+    client_config,
+    context::ClientLog,
+    error::code_of,
+    limits::{BATCH_OVERHEAD, DEFAULT_MAX_MESSAGE_BYTES, TopicFacts},
+    options::KafkaOptions,
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Long enough for everything that waits to be served.
+const SERVING: Duration = Duration::from_millis(10);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLING_LOOKS: u32 = 50;
 const SETTLING_PAUSE: Duration = Duration::from_millis(50);
-/// Kafka's default for `max.message.bytes`.
-const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
-/// What a batch of one record has around it, generously.
-const BATCH_OVERHEAD: usize = 128;
 /// A key and three headers beside the value, and what the service adds to a body.
 const RECORD_OVERHEAD: usize = 8 * 1024;
 /// Room for any record that a topic of usual settings can hold.
 const DEAD_LETTER_MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 const DEAD_LETTER_PARTITIONS: i32 = 1;
 
-/// How large records and batches may be so that the topic takes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RecordLimits {
-    pub(super) message_bytes: usize,
-    /// A batch of several records is never larger: one large record travels alone and fails alone.
-    pub(super) batch_bytes: usize,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TopicFacts {
-    pub(super) limits: RecordLimits,
-    pub(super) min_insync_replicas: usize,
-}
-
-impl TopicFacts {
-    /// What is taken for granted where the settings may not be read: batches stay so small that every topic takes
-    /// them.
-    pub(super) fn assumed() -> Self {
-        let limits = RecordLimits {
-            message_bytes: DEFAULT_MAX_MESSAGE_BYTES - BATCH_OVERHEAD,
-            batch_bytes: 64 * 1024 - BATCH_OVERHEAD,
-        };
-        Self { limits, min_insync_replicas: 1 }
-    }
-
-    fn read(config: &ConfigResource) -> Option<Self> {
-        let number = |name| config.get(name)?.value.as_deref()?.parse::<usize>().ok();
-        let max = number("max.message.bytes")?.saturating_sub(BATCH_OVERHEAD).clamp(1000, 1_000_000_000);
-        let limits = RecordLimits { message_bytes: max, batch_bytes: max.min(1_000_000) };
-        Some(Self { limits, min_insync_replicas: number("min.insync.replicas").unwrap_or(1) })
-    }
-}
-
 /// Why the topics are not ready, in words that a client may see.
 #[derive(Debug)]
 pub(super) struct NotReady {
     pub(super) reason: String,
     pub(super) cause: Option<KafkaError>,
-}
-
-impl fmt::Display for NotReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
 }
 
 impl NotReady {
@@ -82,17 +50,27 @@ impl NotReady {
     }
 }
 
-/// Asks and makes, on behalf of one service.
+/// Asks and makes, on behalf of one service. Not for keeping: an admin client serves neither its log nor its errors,
+/// so one is made for each call, and a plain client looks.
 pub(super) struct Topics {
-    admin: Arc<Aside<AdminClient<ClientLog>>>,
+    config: ClientConfig,
+    looker: Arc<Aside<BaseProducer<ClientLog>>>,
     log: ClientLog,
 }
 
 impl Topics {
     pub(super) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
         let log = ClientLog::default();
-        let admin = client_config::admin(options).create_with_context(log.clone())?;
-        Ok(Self { admin: Arc::new(Aside::new(admin)), log })
+        let config = client_config::plain(options);
+        let looker = config.create_with_context(log.clone())?;
+        Ok(Self { config, looker: Arc::new(Aside::new(looker)), log })
+    }
+
+    fn admin(&self) -> Option<Aside<AdminClient<ClientLog>>> {
+        let made = self.config.create_with_context(self.log.clone());
+        made.inspect_err(|error| tracing::warn!(%error, "the kafka admin client could not be made"))
+            .ok()
+            .map(Aside::new)
     }
 
     /// Makes what is missing of the topic and its dead-letter topic, and says what has to be known. To be called
@@ -189,7 +167,8 @@ impl Topics {
         }
         let options =
             AdminOptions::new().request_timeout(Some(OPERATION_TIMEOUT)).operation_timeout(Some(OPERATION_TIMEOUT));
-        let Some(admin) = self.admin.get() else { return Err(Code::State) };
+        let admin = self.admin();
+        let Some(admin) = admin.as_ref().and_then(Aside::get) else { return Err(Code::State) };
         let results = admin.create_topics([&new], &options).await;
         match results.map(|mut results| results.pop()) {
             Ok(None | Some(Ok(_))) => Ok(()),
@@ -223,13 +202,18 @@ impl Topics {
     async fn describe(&self, topic: &str) -> Option<ConfigResource> {
         let options = AdminOptions::new().request_timeout(Some(OPERATION_TIMEOUT));
         let specifier = ResourceSpecifier::Topic(topic);
-        self.admin.get()?.describe_configs([&specifier], &options).await.ok()?.pop()?.ok()
+        let admin = self.admin()?;
+        admin.get()?.describe_configs([&specifier], &options).await.ok()?.pop()?.ok()
     }
 
     async fn metadata(&self, topic: &str) -> Result<Metadata, NotReady> {
-        let (admin, name) = (Arc::clone(&self.admin), topic.to_owned());
+        let (looker, name) = (Arc::clone(&self.looker), topic.to_owned());
         let fetched = tokio::task::spawn_blocking(move || {
-            admin.get().map(|admin| admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT))
+            let looker = looker.get()?;
+            let fetched = looker.client().fetch_metadata(Some(&name), REQUEST_TIMEOUT);
+            // Serves what the client has to say, among it why it cannot connect.
+            looker.poll(SERVING);
+            Some(fetched)
         })
         .await;
         match fetched {

@@ -2,7 +2,7 @@
 //! is broken for good.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,7 @@ use crate::domain::ports::Status;
 const POLL: Duration = Duration::from_millis(100);
 /// Pausing throws away what is fetched already: a short stall is sat out instead.
 const SIT_OUT: Duration = Duration::from_secs(3);
+const REJOIN: Duration = Duration::from_secs(5);
 const LAST_COMMIT: Duration = Duration::from_secs(4);
 const REPEATED_LOG: Duration = Duration::from_secs(30);
 
@@ -28,12 +29,19 @@ pub(super) struct Polling {
     consumer: BaseConsumer<Member>,
     commits: CommitClock,
     full_since: Option<Instant>,
+    rejoin_at: Option<Instant>,
     last_error: Option<(String, Instant)>,
 }
 
 impl Polling {
     pub(super) fn new(consumer: BaseConsumer<Member>) -> Self {
-        Self { consumer, commits: CommitClock::new(Instant::now()), full_since: None, last_error: None }
+        Self {
+            consumer,
+            commits: CommitClock::new(Instant::now()),
+            full_since: None,
+            rejoin_at: None,
+            last_error: None,
+        }
     }
 
     /// Polls until the front leaves.
@@ -43,6 +51,7 @@ impl Polling {
     pub(super) fn run(&mut self) -> KafkaResult<()> {
         while self.member().desk.is_open() {
             self.commit_what_is_done();
+            self.rejoin_if_due();
             if !self.hold_back() {
                 self.poll()?;
             }
@@ -133,6 +142,21 @@ impl Polling {
         }
     }
 
+    /// After a refusal the client leaves partitions aside until they are assigned anew, even when the operator has
+    /// granted what was missing.
+    fn rejoin_if_due(&mut self) {
+        if self.rejoin_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.rejoin_at = None;
+        self.consumer.unsubscribe();
+        let topic = Arc::clone(&self.member().topic);
+        if let Err(error) = self.consumer.subscribe(&[&topic]) {
+            self.rejoin_at = Some(Instant::now() + REJOIN);
+            self.log_once(&error);
+        }
+    }
+
     fn commit_what_is_done(&mut self) {
         let failed_before = self.member().commit_failed.swap(false, Ordering::AcqRel);
         self.commits.note(failed_before);
@@ -155,6 +179,7 @@ impl Polling {
         }
         if let Some(reason) = refusal(&error) {
             self.member().joined.set(Status::Down(reason.to_owned()));
+            self.rejoin_at.get_or_insert(Instant::now() + REJOIN);
         }
         if is_lost_connection(&error) {
             tracing::debug!(%error, "the kafka consumer goes on");
