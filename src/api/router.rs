@@ -1,5 +1,7 @@
 //! The routes and what lies around them, outermost last.
 
+use std::any::Any;
+
 use axum::{Router, http::Request, middleware::from_fn, response::IntoResponse};
 use hyper::body::Incoming;
 use tower::util::MapRequest;
@@ -40,7 +42,7 @@ pub fn router(ops: OpsState, logs: Option<LogState>, cors_origins: &[String]) ->
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(CatchPanicLayer::custom(panic::answer)).layer(from_fn(request_context))
+    router.layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panic::answer(panic.as_ref()))).layer(from_fn(request_context))
 }
 
 /// Rewriting the path has to happen before routing, so it wraps the router instead of being a layer of it.

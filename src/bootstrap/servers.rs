@@ -56,7 +56,7 @@ pub(super) async fn build(
     // The bus goes last: requests in flight still need it.
     let bus_stop = CancellationToken::new();
     let supervised = Arc::clone(&publisher).supervise(bus_stop.clone());
-    lifecycle.spawn("kafka", async move { Ok(supervised.await) }).await;
+    lifecycle.spawn("kafka", until_stopped(supervised)).await;
     let mut parts = BackendParts {
         bus: Arc::new(publisher.status()),
         publisher: publisher.clone(),
@@ -108,8 +108,13 @@ async fn open_store(
     let options = MongoOptions::parse(mongo.uri.reveal(), settings.tombstone_days).map_err(StartError::MongoUri)?;
     let store = Arc::new(MongoStore::new(options));
     let supervised = Arc::clone(&store).supervise(lifecycle.stop_token());
-    lifecycle.spawn("mongodb", async move { Ok(supervised.await) }).await;
+    lifecycle.spawn("mongodb", until_stopped(supervised)).await;
     Ok(store)
+}
+
+async fn until_stopped(supervision: impl Future<Output = ()>) -> TaskResult {
+    supervision.await;
+    Ok(())
 }
 
 /// Waits for the store, then for the group, then drains.

@@ -175,7 +175,7 @@ impl Pipeline {
     async fn drain(&self) {
         let mut worker = self.worker().await;
         loop {
-            let crash = self.dice.hit(5).then_some(Duration::from_millis(7)).unwrap_or(Duration::from_secs(60));
+            let crash = Duration::from_millis(if self.dice.hit(5) { 7 } else { 60_000 });
             match tokio::time::timeout(crash, worker.step()).await {
                 Ok(Ok(StepOutcome::Idle)) => return,
                 Ok(Ok(StepOutcome::Done(_))) => {}
@@ -274,10 +274,12 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         signal: StoredSignal::default(),
         stop: stop.clone(),
     });
-    let run = tokio::spawn(worker.run());
-    tokio::task::yield_now().await;
-    stop.cancel();
-    run.await.unwrap().unwrap();
+    let interrupt = async {
+        tokio::task::yield_now().await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(worker.run(), interrupt);
+    ended.unwrap();
     pipeline.drain().await;
     assert_eq!(pipeline.stored().await.len(), 1);
 }

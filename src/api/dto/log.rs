@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use crate::domain::{ActivityLog, LogPage, PageRequest};
+use crate::domain::{ActivityLog, LogId, LogPage, PageRequest};
 
 /// A stored log. Its fields are null only in odd documents that others wrote.
 #[derive(Debug, ToSchema)]
@@ -66,7 +66,7 @@ pub(in crate::api) fn write_page(page: &LogPage, request: PageRequest) -> Vec<u8
 
 fn push_log(json: &mut Vec<u8>, log: &ActivityLog) {
     json.extend_from_slice(b"{\"id\":");
-    push(json, &log.id.map(|id| id.get()));
+    push(json, &log.id.map(LogId::get));
     json.extend_from_slice(b",\"userId\":");
     push(json, &log.user_id);
     json.extend_from_slice(b",\"action\":");
@@ -86,7 +86,7 @@ fn push<T: serde::Serialize>(json: &mut Vec<u8>, value: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{LogId, Metadata, Timestamp};
+    use crate::domain::{Metadata, Timestamp};
 
     #[test]
     fn a_log_has_the_fields_of_the_contract_and_nothing_else() {

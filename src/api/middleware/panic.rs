@@ -7,7 +7,7 @@ use tracing::error;
 
 use crate::api::{error::ApiError, error_code::ErrorCode};
 
-pub(in crate::api) fn answer(panic: Box<dyn Any + Send>) -> Response {
+pub(in crate::api) fn answer(panic: &(dyn Any + Send)) -> Response {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
