@@ -39,6 +39,7 @@ impl Lifecycle {
         self.stop.clone()
     }
 
+    /// To be called before [`Lifecycle::run`].
     pub async fn spawn(&self, name: &'static str, task: impl Future<Output = TaskResult> + Send + 'static) {
         self.tasks.lock().await.spawn(async move { (name, task.await) });
     }

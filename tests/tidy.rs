@@ -13,7 +13,7 @@ use syn::visit::{self, Visit};
 /// For each room: the rooms of this crate it may import from besides itself.
 const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["commands"]),
-    ("commands", &["bootstrap", "config", "lifecycle", "telemetry"]),
+    ("commands", &["bootstrap", "config", "domain", "lifecycle", "telemetry"]),
     ("bootstrap", &["api", "application", "config", "domain", "infrastructure", "lifecycle", "telemetry"]),
     ("lifecycle", &[]),
     ("telemetry", &["config"]),

@@ -42,7 +42,9 @@ pub fn router(ops: OpsState, logs: Option<LogState>, cors_origins: &[String]) ->
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panic::answer(panic.as_ref()))).layer(from_fn(request_context))
+    router
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panic::answer(panic.as_ref())))
+        .layer(from_fn(request_context))
 }
 
 /// Rewriting the path has to happen before routing, so it wraps the router instead of being a layer of it.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::router::{App, app};
+use crate::domain::ports::ErrorChain;
 
 /// A request's line and headers together; above it 431.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -43,7 +44,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {
-                debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+                debug!(error = %ErrorChain(&error), "a connection ended early");
             }
             drop(permit);
         });
@@ -84,7 +85,7 @@ async fn accept(
             }
             (Err(error), _) => {
                 // Out of file descriptors, most likely: others have to close first.
-                warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                warn!(error = %ErrorChain(&error), "a connection could not be accepted");
                 stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(50))).await?;
             }
         }

@@ -13,7 +13,7 @@ use crate::{
     config::{KafkaSettings, MongoSettings, Problem, Role, Secret, Settings, StartPosition},
     domain::{
         Moment, StartAt,
-        ports::{Probe, Status},
+        ports::{ErrorChain, Probe, Status},
     },
     infrastructure::{
         kafka::{self, DeadLetterTopic, KafkaGroup, KafkaOptions, KafkaPublisher},
@@ -66,7 +66,7 @@ pub(super) async fn build(
         bus_stop,
         closing: Box::pin(async move {
             if let Err(error) = publisher.close(FLUSH_TIMEOUT).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "kafka did not close cleanly");
+                tracing::warn!(error = %ErrorChain(&error), "kafka did not close cleanly");
             }
         }),
         backend: "kafka",

@@ -4,6 +4,7 @@ use super::{FAILED, OK, complain, say};
 use crate::{
     bootstrap::{Application, StartError},
     config::Settings,
+    domain::ports::ErrorChain,
     lifecycle::Verdict,
     telemetry,
 };
@@ -24,7 +25,7 @@ pub(super) fn run(settings: Settings) -> u8 {
         Ok(Verdict::Clean) => OK,
         Ok(Verdict::TaskDied | Verdict::CutShort) => FAILED,
         Err(error) => {
-            complain(&[describe(&error)]);
+            complain(&[ErrorChain(&error).to_string()]);
             FAILED
         }
     }
@@ -34,14 +35,4 @@ async fn serve(settings: Settings) -> Result<Verdict, StartError> {
     let application = Application::build(settings).await?;
     say(application.greeting());
     application.run().await
-}
-
-fn describe(error: &StartError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -9,12 +9,13 @@ use eyego::domain::{
     },
 };
 
-use crate::support::{event, log};
+use crate::{
+    contract::{Harness, contract_suite},
+    support::{event, log},
+};
 
 /// One empty bus, for one test.
-pub(crate) trait BusHarness: Sized {
-    /// `None` where the server it needs is not there.
-    async fn start() -> Option<Self>;
+pub(crate) trait BusHarness: Harness {
     fn publisher(&self) -> Arc<dyn EventPublisher>;
     /// A reader that goes on where the group has committed. The suite has one at a time.
     async fn source(&self) -> Box<dyn EventSource>;
@@ -26,40 +27,9 @@ pub(crate) trait BusHarness: Sized {
     async fn reopen(&mut self);
     /// A size of metadata that makes a record too large for the bus; `None` where it takes any.
     fn oversized(&self) -> Option<usize>;
-    async fn end(self);
 }
 
-/// Runs one test of the suite and cleans up, also after a failure.
-pub(crate) async fn run<H: BusHarness>(test: impl AsyncFnOnce(&mut H)) {
-    use futures_util::FutureExt;
-    let Some(mut harness) = H::start().await else { return };
-    let result = std::panic::AssertUnwindSafe(test(&mut harness)).catch_unwind().await;
-    harness.end().await;
-    if let Err(failure) = result {
-        std::panic::resume_unwind(failure);
-    }
-}
-
-macro_rules! suite {
-    ($($test:ident)*) => {
-        /// `bus_suite!(name, Harness)`: the whole suite on one adapter.
-        macro_rules! bus_suite {
-            ($name:ident, $harness:ty) => {
-                mod $name {
-                    use super::*;
-                    $(
-                        #[tokio::test]
-                        async fn $test() {
-                            run::<$harness>(async |harness| super::$test(harness).await).await;
-                        }
-                    )*
-                }
-            };
-        }
-    };
-}
-
-suite! {
+contract_suite! { bus_suite:
     what_is_published_is_delivered
     an_empty_publish_is_nothing
     every_event_of_a_batch_has_its_outcome

@@ -11,7 +11,7 @@ use eyego::{
 };
 use tempfile::TempDir;
 
-use crate::{bus::BusHarness, repository::RepositoryHarness, support::some_events};
+use crate::{bus::BusHarness, contract::Harness, repository::RepositoryHarness, support::some_events};
 
 /// A store in a folder of its own.
 pub struct EmbeddedHarness {
@@ -30,13 +30,19 @@ impl EmbeddedHarness {
     }
 }
 
-impl RepositoryHarness for EmbeddedHarness {
+impl Harness for EmbeddedHarness {
     async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let store = Some(open_store(&folder));
         Some(Self { folder, store })
     }
 
+    async fn end(self) {
+        self.store().close();
+    }
+}
+
+impl RepositoryHarness for EmbeddedHarness {
     fn logs(&self) -> Arc<dyn LogRepository> {
         self.store()
     }
@@ -49,10 +55,6 @@ impl RepositoryHarness for EmbeddedHarness {
         self.store().close();
         self.store = None;
         self.store = Some(open_store(&self.folder));
-    }
-
-    async fn end(self) {
-        self.store().close();
     }
 }
 
@@ -78,13 +80,19 @@ impl EmbeddedBus {
     }
 }
 
-impl BusHarness for EmbeddedBus {
+impl Harness for EmbeddedBus {
     async fn start() -> Option<Self> {
         let bus = Self { folder: tempfile::tempdir().unwrap(), queue: Mutex::new(None) };
         bus.open();
         Some(bus)
     }
 
+    async fn end(self) {
+        self.queue().close();
+    }
+}
+
+impl BusHarness for EmbeddedBus {
     fn publisher(&self) -> Arc<dyn EventPublisher> {
         self.queue()
     }
@@ -117,10 +125,6 @@ impl BusHarness for EmbeddedBus {
 
     fn oversized(&self) -> Option<usize> {
         None
-    }
-
-    async fn end(self) {
-        self.queue().close();
     }
 }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::BusHarness,
+    contract::Harness,
     support::{eventually, service, unique_name},
 };
 
@@ -71,11 +72,21 @@ impl KafkaHarness {
     }
 }
 
-impl BusHarness for KafkaHarness {
+impl Harness for KafkaHarness {
     async fn start() -> Option<Self> {
         Some(Self::start_with(options()?).await)
     }
 
+    async fn end(mut self) {
+        self.running.end().await;
+        let _ = self.publisher.close(Duration::from_secs(5)).await;
+        let dead_letters = self.options.dead_letter_topic();
+        let names = [self.options.topic.as_str(), dead_letters.as_str()];
+        let _ = admin(&self.options).delete_topics(&names, &AdminOptions::new()).await;
+    }
+}
+
+impl BusHarness for KafkaHarness {
     fn publisher(&self) -> Arc<dyn EventPublisher> {
         self.publisher.clone()
     }
@@ -103,19 +114,11 @@ impl BusHarness for KafkaHarness {
     fn oversized(&self) -> Option<usize> {
         Some(2 << 20)
     }
-
-    async fn end(mut self) {
-        self.running.end().await;
-        let _ = self.publisher.close(Duration::from_secs(5)).await;
-        let dead_letters = self.options.dead_letter_topic();
-        let names = [self.options.topic.as_str(), dead_letters.as_str()];
-        let _ = admin(&self.options).delete_topics(&names, &AdminOptions::new()).await;
-    }
 }
 
 /// Runs a test that only Kafka has, on a bus of its own.
 pub(crate) async fn on_kafka(test: impl AsyncFnOnce(&mut KafkaHarness)) {
-    crate::bus::run::<KafkaHarness>(test).await;
+    crate::contract::run::<KafkaHarness>(test).await;
 }
 
 pub(crate) fn config(options: &KafkaOptions) -> ClientConfig {

@@ -10,7 +10,7 @@ use eyego::{
 use rdkafka::message::Message;
 
 use crate::{
-    bus::BusHarness,
+    contract::Harness,
     kafka::{KafkaHarness, headers, make_topic, on_kafka, options, read},
 };
 

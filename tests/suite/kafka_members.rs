@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{BusHarness, LIMITS, drain, events_of, next, publish},
+    contract::Harness,
     kafka::{KafkaHarness, admin, config, on_kafka, options, put},
     support::{event, eventually, log},
 };

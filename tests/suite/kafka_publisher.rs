@@ -15,7 +15,8 @@ use rdkafka::{
 };
 
 use crate::{
-    bus::{BusHarness, publish, run},
+    bus::{BusHarness, publish},
+    contract::{Harness, run},
     kafka::{KafkaHarness, admin, headers, make_topic, on_kafka, options, read, supervised},
     support::{event, eventually, log},
 };

@@ -9,6 +9,7 @@
 )]
 
 mod bus;
+mod contract;
 mod embedded;
 mod end_to_end;
 mod hostile;

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    repository::{RepositoryHarness, run},
+    contract::{Harness, run},
+    repository::RepositoryHarness,
     support::{event, eventually, first_page, log, number, service, some_events, store, unique_name},
 };
 
@@ -111,11 +112,18 @@ impl MongoHarness {
     }
 }
 
-impl RepositoryHarness for MongoHarness {
+impl Harness for MongoHarness {
     async fn start() -> Option<Self> {
         Self::start_on(async |_| {}).await
     }
 
+    async fn end(self) {
+        self.running.end().await;
+        self.database.drop().await.unwrap();
+    }
+}
+
+impl RepositoryHarness for MongoHarness {
     fn logs(&self) -> Arc<dyn LogRepository> {
         self.store.clone()
     }
@@ -127,11 +135,6 @@ impl RepositoryHarness for MongoHarness {
     async fn reopen(&mut self) {
         self.supervise(0).await;
         self.store.prepared().await;
-    }
-
-    async fn end(self) {
-        self.running.end().await;
-        self.database.drop().await.unwrap();
     }
 }
 

@@ -12,9 +12,9 @@ use eyego::{
 use tokio::time::Instant;
 
 use crate::{
+    contract::Harness,
     mongo::{MongoHarness, Running, open},
     proxy::Proxy,
-    repository::RepositoryHarness,
     support::{eventually, first_page, number, some_events, store},
 };
 

@@ -9,6 +9,7 @@ use eyego::domain::{
 };
 
 use crate::{
+    contract::Harness,
     mongo::MongoHarness,
     repository::{RepositoryHarness, letter},
     support::{eventually, number, some_events, store, unique_name},

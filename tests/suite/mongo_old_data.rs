@@ -8,6 +8,7 @@ use eyego::domain::{
 use mongodb::{Database, IndexModel, options::IndexOptions};
 
 use crate::{
+    contract::Harness,
     mongo::MongoHarness,
     repository::RepositoryHarness,
     support::{eventually, first_page, some_events, store},

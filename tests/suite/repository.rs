@@ -10,50 +10,20 @@ use eyego::domain::{
     },
 };
 
-use crate::support::{at, event, first_page, log, number, some_events, store};
+use crate::{
+    contract::{Harness, contract_suite},
+    support::{at, event, first_page, log, number, some_events, store},
+};
 
 /// One empty store, for one test.
-pub(crate) trait RepositoryHarness: Sized {
-    /// `None` where the server it needs is not there.
-    async fn start() -> Option<Self>;
+pub(crate) trait RepositoryHarness: Harness {
     fn logs(&self) -> Arc<dyn LogRepository>;
     fn dead_letters(&self) -> Arc<dyn DeadLetters>;
     /// Closes the store and opens it again, as a restart of the service does.
     async fn reopen(&mut self);
-    async fn end(self);
 }
 
-/// Runs one test of the suite and cleans up, also after a failure.
-pub(crate) async fn run<H: RepositoryHarness>(test: impl AsyncFnOnce(&mut H)) {
-    use futures_util::FutureExt;
-    let Some(mut harness) = H::start().await else { return };
-    let result = std::panic::AssertUnwindSafe(test(&mut harness)).catch_unwind().await;
-    harness.end().await;
-    if let Err(failure) = result {
-        std::panic::resume_unwind(failure);
-    }
-}
-
-macro_rules! suite {
-    ($($test:ident)*) => {
-        /// `repository_suite!(name, Harness)`: the whole suite on one adapter.
-        macro_rules! repository_suite {
-            ($name:ident, $harness:ty) => {
-                mod $name {
-                    use super::*;
-                    $(
-                        #[tokio::test]
-                        async fn $test() {
-                            run::<$harness>(async |harness| super::$test(harness).await).await;
-                        }
-                    )*
-                }
-            };
-        }
-    };
-}
-
-suite! {
+contract_suite! { repository_suite:
     an_empty_store_has_nothing
     reserved_blocks_begin_at_zero_and_never_overlap
     logs_are_listed_by_ascending_id

@@ -1,6 +1,6 @@
 //! The request's id, taken from the client or made here, and its one log line.
 
-use std::{error::Error, time::Instant};
+use std::time::Instant;
 
 use axum::{
     extract::Request,
@@ -11,7 +11,7 @@ use axum::{
 use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
-use crate::api::error::Cause;
+use crate::{api::error::Cause, domain::ports::ErrorChain};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
@@ -29,8 +29,8 @@ pub(in crate::api) async fn request_context(request: Request, next: Next) -> Res
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         match response.extensions_mut().remove::<Cause>() {
             Some(Cause(cause)) if status >= 500 => {
-                let error: &dyn Error = cause.as_ref();
-                warn!(%method, path, status, duration_ms, error, chain = %chain(error), "request failed");
+                let error = ErrorChain(cause.as_ref());
+                warn!(%method, path, status, duration_ms, %error, "request failed");
             }
             _ => debug!(%method, path, status, duration_ms, "request"),
         }
@@ -51,14 +51,4 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
     })
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    causes.join(": ")
 }

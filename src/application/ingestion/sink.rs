@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     Event, NumberedEvent,
-    ports::{AppendOutcome, DeadLetter, DeadLetters, LogRepository, PortError},
+    ports::{AppendOutcome, DeadLetter, DeadLetters, ErrorChain, LogRepository, PortError},
 };
 
 /// Why a worker cannot go on: the process must end.
@@ -88,11 +88,13 @@ impl Sink {
     }
 
     pub(super) async fn bury(&self, letters: &[DeadLetter]) -> Interruptible<()> {
-        for letter in letters {
+        // One line for all of them: a topic full of garbage must not become a log full of lines.
+        if let Some(first) = letters.first() {
             warn!(
-                event.id = %letter.event_id, kafka.topic = %letter.position.topic,
-                kafka.partition = letter.position.partition, kafka.offset = letter.position.offset,
-                reason = letter.reason.as_str(), "record is no log and goes to the dead letters"
+                letters = letters.len(), kafka.topic = %first.position.topic,
+                kafka.partition = first.position.partition, kafka.offset = first.position.offset,
+                event.id = %first.event_id, reason = first.reason.as_str(),
+                "records are no logs and go to the dead letters; the first of them is named"
             );
         }
         self.retry(Stage::DeadLetter, || self.dead_letters.publish(letters)).await
@@ -134,18 +136,13 @@ pub(super) async fn pause(
     }
     // Once per outage, not once per try.
     if backoff.tries() == 0 {
-        let error: &dyn std::error::Error = &source;
-        warn!(stage = stage.as_str(), error, cause = %cause(&source), "ingestion waits and tries again");
+        warn!(stage = stage.as_str(), error = %ErrorChain(&source), "ingestion waits and tries again");
     }
     Ok(sleep(backoff.next(), stop).await)
 }
 
 async fn sleep(time: Duration, stop: &CancellationToken) -> bool {
     stop.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
-}
-
-fn cause(error: &PortError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
 fn log_rejection(event: &NumberedEvent, outcome: &AppendOutcome) {

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::domain::{
     StartAt,
-    ports::{ConsumerGroup, EventSource, GroupState, LegacyLogs, PortError, PortErrorKind, Status},
+    ports::{ConsumerGroup, ErrorChain, EventSource, GroupState, LegacyLogs, PortError, PortErrorKind, Status},
 };
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -29,24 +29,19 @@ impl Takeover {
     /// # Errors
     /// What no waiting can mend.
     pub async fn join(self) -> Result<Option<Box<dyn EventSource>>, PortError> {
-        let mut last = String::new();
+        let mut told = String::new();
         loop {
-            let hindrance = match self.try_join().await {
+            let (hindrance, detail) = match self.try_join().await {
                 Ok(Attempt::Joined(source)) => return Ok(Some(source)),
-                Ok(Attempt::Hindered(hindrance)) => hindrance,
+                Ok(Attempt::Hindered(hindrance)) => (hindrance, String::new()),
                 Err(error) if matches!(error.kind(), PortErrorKind::Unavailable | PortErrorKind::Rejected) => {
-                    let text = format!("the consumer group cannot be reached: {error}");
-                    if text != last {
-                        warn!(error = &error as &dyn std::error::Error, "the consumer group cannot be reached");
-                        last.clone_from(&text);
-                    }
-                    "the consumer group cannot be reached".to_owned()
+                    ("the consumer group cannot be reached".to_owned(), ErrorChain(&error).to_string())
                 }
                 Err(error) => return Err(error),
             };
-            if hindrance != last && !last.starts_with(&hindrance) {
-                warn!(reason = %hindrance, "the worker does not start yet");
-                last.clone_from(&hindrance);
+            if hindrance != told {
+                warn!(reason = %hindrance, detail, "the worker does not start yet");
+                told.clone_from(&hindrance);
             }
             (self.report)(Status::Down(hindrance));
             if self.stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {

@@ -14,7 +14,10 @@ use crate::{
     application::stored_signal::StoredSignal,
     domain::{
         Event,
-        ports::{Batch, BatchLimits, DeadLetter, DeadLetterReason, DeadLetters, Delivery, EventSource, LogRepository},
+        ports::{
+            Batch, BatchLimits, DeadLetter, DeadLetterReason, DeadLetters, Delivery, ErrorChain, EventSource,
+            LogRepository,
+        },
     },
 };
 
@@ -70,7 +73,7 @@ impl IngestionWorker {
             }
         }
         if let Err(error) = self.source.close().await {
-            warn!(error = &error as &dyn std::error::Error, "the source did not close cleanly; records may come again");
+            warn!(error = %ErrorChain(&error), "the source did not close cleanly; records may come again");
         }
         Ok(())
     }
@@ -96,7 +99,7 @@ impl IngestionWorker {
             match on_error(Stage::Commit, source.kind()) {
                 OnError::Stop => return Err(IngestionError::at(Stage::Commit, source)),
                 OnError::GoOn | OnError::Retry => {
-                    warn!(error = &source as &dyn std::error::Error, "commit failed; the batch may come again");
+                    warn!(error = %ErrorChain(&source), "commit failed; the batch may come again");
                 }
             }
         }

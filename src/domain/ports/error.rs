@@ -1,6 +1,6 @@
 //! The one error of all ports, sorted by what the caller should do.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 /// What the caller should do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,5 +53,33 @@ impl PortError {
 
     pub fn kind(&self) -> PortErrorKind {
         self.kind
+    }
+}
+
+/// Prints an error with all that caused it, for the one line that logs it.
+#[derive(Debug)]
+pub struct ErrorChain<'a>(pub &'a (dyn Error + 'a));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let inner = PortError::closed("inner").caused_by(std::io::Error::other("root"));
+        let outer = PortError::unavailable("outer").caused_by(inner);
+        assert_eq!(ErrorChain(&outer).to_string(), "outer: inner: root");
     }
 }

@@ -13,7 +13,7 @@ mod probe;
 pub use clock::Clock;
 pub use consumer_group::{ConsumerGroup, GroupState, LegacyLogs};
 pub use dead_letters::{DeadLetter, DeadLetterReason, DeadLetters};
-pub use error::{PortError, PortErrorKind};
+pub use error::{ErrorChain, PortError, PortErrorKind};
 pub use event_publisher::{EventPublisher, PublishOutcome};
 pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Malformed, Position, RawRecord};
 pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};

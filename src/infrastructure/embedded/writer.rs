@@ -15,7 +15,7 @@ use super::{
     error::{left_nothing, port_error},
     folder::FolderError,
 };
-use crate::domain::ports::PortError;
+use crate::domain::ports::{ErrorChain, PortError};
 
 /// How many jobs one transaction takes at most, so that the first caller does not wait for ever.
 const GROUP: usize = 4096;
@@ -139,7 +139,7 @@ fn work(mut connection: Connection, jobs: &mpsc::Receiver<Box<dyn Job>>, after_c
     // What is left in the log is moved into the database, so that the next start has nothing to recover.
     let _ = connection.pragma_update(None, "wal_checkpoint", "truncate");
     if let Err((_, error)) = connection.close() {
-        error!(error = &error as &dyn std::error::Error, "a database did not close cleanly");
+        error!(error = %ErrorChain(&error), "a database did not close cleanly");
     }
 }
 
@@ -149,7 +149,7 @@ fn run_group(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, after_co
         after_commit();
     }
     if let Err(failure) = &result {
-        error!(error = failure.error() as &dyn std::error::Error, writes = group.len(), "a group of writes failed");
+        error!(error = %ErrorChain(failure.error()), writes = group.len(), "a group of writes failed");
     }
     for job in group {
         job.done(match &result {
