@@ -56,3 +56,41 @@ pub(super) fn app(router: Router) -> App {
 fn docs() -> SwaggerUi {
     SwaggerUi::new("/docs").url("/openapi.json", document()).config(Config::from("/openapi.json").validator_url("none"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::{body::Body, http::StatusCode};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        api::About,
+        application::health_service::{HealthParts, HealthService},
+        domain::ports::{Probe, Status},
+    };
+
+    struct Broken;
+
+    impl Probe for Broken {
+        fn status(&self) -> Status {
+            panic!("a secret of the inside")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_with_the_request_id_and_without_its_text() {
+        let broken: Arc<dyn Probe> = Arc::new(Broken);
+        let parts = HealthParts { bus: broken.clone(), store: None, worker: None, lifecycle: broken };
+        let health = Arc::new(HealthService::new(parts, false, false));
+        let ops = OpsState { health, about: About { backend: "embedded", role: "worker" } };
+        let request = Request::get("/health").header("x-request-id", "abc").body(Body::empty()).unwrap();
+        let response = router(ops, None, &[]).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["x-request-id"], "abc");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(&body[..], br#"{"message":"Internal server error","code":"internal_error"}"#);
+    }
+}

@@ -204,6 +204,14 @@ impl Reader<'_> {
         let port = self.number("PORT", 0, 65_535);
         let max_body_bytes = self.size("MAX_BODY_BYTES", 1024, 1_048_576);
         let max_inflight_bytes = self.size("MAX_INFLIGHT_BYTES", 1_048_576, 1 << 32);
+        if let (Some(body), Some(all)) = (max_body_bytes, max_inflight_bytes)
+            && all < 2 * body
+        {
+            self.problem(
+                "MAX_INFLIGHT_BYTES",
+                "must be at least twice MAX_BODY_BYTES, which unpacking a body may take",
+            );
+        }
         let max_connections = self.size("MAX_CONNECTIONS", 1, 1_000_000);
         let max_waiters = self.size("MAX_WAITERS", 0, 1_000_000);
         let header_timeout = self.value("HEADER_TIMEOUT", parse::duration);
@@ -372,6 +380,15 @@ mod tests {
         assert!(matches!(api.backend, Backend::KafkaOnly(_)));
         let all = Settings::read(&layers(&[kafka, mongo])).unwrap();
         assert!(matches!(all.backend, Backend::Servers { .. }));
+    }
+
+    #[test]
+    fn the_budget_has_room_for_a_body_that_is_unpacked() {
+        assert_eq!(
+            problems(&[("MAX_BODY_BYTES", "1048576"), ("MAX_INFLIGHT_BYTES", "1048576")]),
+            ["MAX_INFLIGHT_BYTES"]
+        );
+        assert!(Settings::read(&layers(&[("MAX_BODY_BYTES", "1048576")])).is_ok());
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl PortError {
         self
     }
 
+    /// The same failure told to another caller; the cause stays with the one that is logged.
+    pub fn retold(&self) -> Self {
+        Self::new(self.kind, self.message.clone())
+    }
+
     pub fn kind(&self) -> PortErrorKind {
         self.kind
     }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -33,7 +34,8 @@ impl DataFolder {
     /// Where the folder cannot be made or written to, or another process holds it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let not_writable = |error| FolderError::NotWritable(path.to_owned(), error);
-        fs::create_dir_all(path).map_err(not_writable)?;
+        // Logs of what people do are nobody else's business.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)

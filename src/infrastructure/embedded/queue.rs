@@ -96,11 +96,10 @@ async fn wait(answer: oneshot::Receiver<Result<(), WriteError>>) -> Result<(), W
 }
 
 fn outcome(answer: &Result<(), WriteError>) -> PublishOutcome {
-    let copy = |error: &PortError| PortError::new(error.kind(), error.to_string());
     match answer {
         Ok(()) => PublishOutcome::Taken,
-        Err(WriteError::NotDone(error)) => PublishOutcome::Refused(copy(error)),
-        Err(WriteError::Unknown(error)) => PublishOutcome::Unknown(copy(error)),
+        Err(WriteError::NotDone(error)) => PublishOutcome::Refused(error.retold()),
+        Err(WriteError::Unknown(error)) => PublishOutcome::Unknown(error.retold()),
     }
 }
 

@@ -177,10 +177,9 @@ impl GroupFailure {
     }
 
     fn for_caller(&self) -> WriteError {
-        let copy = |error: &PortError| PortError::new(error.kind(), error.to_string());
         match self {
-            Self::Before(error) => WriteError::NotDone(copy(error)),
-            Self::AtCommit(error) => WriteError::Unknown(copy(error)),
+            Self::Before(error) => WriteError::NotDone(error.retold()),
+            Self::AtCommit(error) => WriteError::Unknown(error.retold()),
         }
     }
 }
