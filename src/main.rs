@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// The system's allocator keeps what bodies and batches of a hundred kilobytes leave behind: under a load of those the
+/// process held four times as much memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(eyego::commands::run(std::env::args_os()))
 }

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use super::router::{App, app};
 use crate::domain::ports::ErrorChain;
 
-/// A request's line and headers together; above it 431.
+/// A request's line and headers together; above it 431. Also what a connection's read buffer may grow to.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// The bounds of a server.
@@ -63,7 +63,7 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(MAX_HEAD_BYTES)
-        .max_buf_size(MAX_HEAD_BYTES * 2)
+        .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
 }
 
