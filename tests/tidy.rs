@@ -37,7 +37,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bson", &["infrastructure/mongo"]),
     ("rusqlite", &["infrastructure/embedded"]),
     ("clap", &["config"]),
-    ("dotenvy", &["config"]),
     ("tracing_subscriber", &["telemetry"]),
     ("tokio", &["api", "application", "bootstrap", "commands", "infrastructure", "lifecycle"]),
 ];

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::{dto::error::ErrorBody, error_code::ErrorCode};
-use crate::application::log_service::ServiceError;
+use crate::{application::log_service::ServiceError, domain::MAX_PAGE_BYTES};
 
 /// Seconds until a refused client should try again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -36,7 +36,6 @@ impl ApiError {
         Self { code, detail: None, cause: Some(Arc::new(cause)) }
     }
 
-    #[cfg(test)]
     pub(super) fn code(&self) -> ErrorCode {
         self.code
     }
@@ -56,6 +55,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
             ServiceError::StoreNotConfigured => ErrorCode::StoreNotConfigured,
             ServiceError::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
+            ServiceError::PageTooLarge => {
+                let detail = format!("the logs of a page may take {MAX_PAGE_BYTES} bytes: ask for a smaller limit");
+                return Self::new(ErrorCode::PageTooLarge, detail);
+            }
             ServiceError::StoreFailed(_) => ErrorCode::Internal,
             ServiceError::DeleteUnconfirmed => ErrorCode::DeleteUnconfirmed,
             ServiceError::TooManyWaiters => ErrorCode::TooManyWaiters,

@@ -45,6 +45,7 @@ error_codes! {
     RepeatedParameter => BAD_REQUEST, "repeated_parameter", "A query parameter is given more than once";
     InvalidPage => BAD_REQUEST, "invalid_page", "Invalid parameter: page";
     InvalidLimit => BAD_REQUEST, "invalid_limit", "Invalid parameter: limit";
+    PageTooLarge => BAD_REQUEST, "page_too_large", "The page is too large";
     InvalidStartDate => BAD_REQUEST, "invalid_start_date", "Invalid parameter: startDate";
     InvalidEndDate => BAD_REQUEST, "invalid_end_date", "Invalid parameter: endDate";
     InvalidWait => BAD_REQUEST, "invalid_wait", "Invalid parameter: wait";

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -13,8 +18,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::router::{App, app};
@@ -32,9 +38,14 @@ pub struct ServerLimits {
     pub header_timeout: Duration,
 }
 
-/// Serves until `stop`, then takes no new connection and lets each finish the request it is at.
+/// How long the last answers may take to reach their clients, once every request is dealt with.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Serves until `stop`, then takes no new connection and lets each finish the request it is at. A connection that is at
+/// none (idle, or in the middle of a head) holds up nothing.
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) {
-    let app = app(router);
+    let requests = TaskTracker::new();
+    let app = app(router.layer(from_fn_with_state(requests.clone(), counted)));
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -50,8 +61,22 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         });
     }
     drop(listener);
-    graceful.shutdown().await;
-    while connections.join_next().await.is_some() {}
+    requests.close();
+    let finished = graceful.shutdown();
+    tokio::pin!(finished);
+    tokio::select! {
+        () = &mut finished => {}
+        () = requests.wait() => {
+            let _ = timeout(LAST_ANSWERS, finished).await;
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Counts a request from its head to its answer's head.
+async fn counted(State(requests): State<TaskTracker>, request: Request, next: Next) -> Response {
+    let _counted = requests.token();
+    next.run(request).await
 }
 
 fn connection(

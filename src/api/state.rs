@@ -37,4 +37,6 @@ pub struct Intake {
 pub struct LogState {
     pub logs: Arc<LogService>,
     pub intake: Intake,
+    /// One permit per byte of all pages that are on their way to clients.
+    pub answers: Arc<Semaphore>,
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::stored_signal::StoredSignal;
 use crate::domain::{
@@ -15,6 +16,9 @@ use crate::domain::{
 /// Another process may store the event, so the signal alone does not do.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// How many pages are read at a time; further ones wait. With their bound in bytes it bounds what they take.
+const MAX_PAGE_READS: usize = 16;
 
 /// A log as a client reports it.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub enum ServiceError {
     StoreNotConfigured,
     #[error("the store is away")]
     StoreUnavailable(#[source] PortError),
+    #[error("the page is too large")]
+    PageTooLarge,
     #[error("the store failed")]
     StoreFailed(#[source] PortError),
     #[error("whether the log is deleted is unknown")]
@@ -55,18 +61,23 @@ pub struct LogService {
     clock: Arc<dyn Clock>,
     signal: StoredSignal,
     waiters: Semaphore,
+    page_reads: Semaphore,
+    stop: CancellationToken,
 }
 
 impl LogService {
-    /// `repository` is empty in a process that only takes logs in; at most `max_waiters` receipts wait at a time.
+    /// `repository` is empty in a process that only takes logs in; at most `max_waiters` receipts wait at a time, and
+    /// none any more once `stop` is cancelled.
     pub fn new(
         publisher: Arc<dyn EventPublisher>,
         repository: Option<Arc<dyn LogRepository>>,
         clock: Arc<dyn Clock>,
         signal: StoredSignal,
         max_waiters: usize,
+        stop: CancellationToken,
     ) -> Self {
-        Self { publisher, repository, clock, signal, waiters: Semaphore::new(max_waiters) }
+        let (waiters, page_reads) = (Semaphore::new(max_waiters), Semaphore::new(MAX_PAGE_READS));
+        Self { publisher, repository, clock, signal, waiters, page_reads, stop }
     }
 
     /// Publishes the log. `Ok` means that it is durable and will be stored exactly once; the id is the same for every
@@ -103,7 +114,9 @@ impl LogService {
     }
 
     pub async fn list(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, ServiceError> {
-        self.repository()?.find(filter, page).await.map_err(store_error)
+        let _turn = self.page_reads.acquire().await;
+        let page = self.repository()?.find(filter, page).await.map_err(store_error)?;
+        if page.cut_short { Err(ServiceError::PageTooLarge) } else { Ok(page) }
     }
 
     pub async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, ServiceError> {
@@ -130,9 +143,10 @@ impl LogService {
         }
         let _waiter = self.waiters.try_acquire().map_err(|_| ServiceError::TooManyWaiters)?;
         let mut sleep = FIRST_LOOK;
-        while receipt == Receipt::Unknown && Instant::now() < deadline {
+        while receipt == Receipt::Unknown && Instant::now() < deadline && !self.stop.is_cancelled() {
             let look_again = (Instant::now() + sleep).min(deadline);
-            let _ = tokio::time::timeout_at(look_again, stored.changed()).await;
+            let change = self.stop.run_until_cancelled(stored.changed());
+            let _ = tokio::time::timeout_at(look_again, change).await;
             sleep = (sleep * 2).min(LONGEST_SLEEP);
             receipt = repository.receipt(id).await.map_err(store_error)?;
         }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{BackendParts, StartError, worker};
+use super::{BackendParts, StartError, worker as task};
 use crate::{
     application::{ingestion::WorkerParts, stored_signal::StoredSignal},
     config::{EmbeddedSettings, Settings},
-    domain::ports::{Clock, Probe, Status},
-    infrastructure::embedded::{DataFolder, EmbeddedQueue, EmbeddedStore},
+    domain::ports::{Clock, Probe},
+    infrastructure::{
+        embedded::{DataFolder, EmbeddedQueue, EmbeddedStore},
+        status_cell::StatusCell,
+    },
     lifecycle::Lifecycle,
 };
 
@@ -30,8 +33,9 @@ pub(super) async fn build(
         signal: signal.clone(),
         stop: lifecycle.stop_token(),
     };
-    lifecycle.spawn("worker", worker::drain(parts)).await;
-    let up: Arc<dyn Probe> = Arc::new(AlwaysUp);
+    lifecycle.spawn("worker", task::drain(parts)).await;
+    // A disk that refuses writes stops intake and drain, but not reading.
+    let (bus, worker): (Arc<dyn Probe>, Arc<dyn Probe>) = (Arc::new(queue.status()), Arc::new(store.status()));
     let closing = {
         let (queue, store) = (Arc::clone(&queue), Arc::clone(&store));
         Box::pin(async move {
@@ -46,21 +50,12 @@ pub(super) async fn build(
     Ok(BackendParts {
         publisher: queue,
         repository: Some(store),
-        bus: Arc::clone(&up),
-        store: Some(Arc::clone(&up)),
-        worker: Some(up),
+        bus,
+        worker: Some(worker),
+        store: Some(Arc::new(StatusCell::up())),
         bus_stop: CancellationToken::new(),
         closing,
         backend: "embedded",
         data: embedded.data_dir.display().to_string(),
     })
-}
-
-/// The engine is in the process: where it stops working, the worker's death ends the process.
-struct AlwaysUp;
-
-impl Probe for AlwaysUp {
-    fn status(&self) -> Status {
-        Status::Up
-    }
 }

@@ -24,7 +24,10 @@ use crate::{
         stored_signal::StoredSignal,
     },
     config::{Backend, HttpSettings, Problem, Role, Settings},
-    domain::ports::{Clock, EventPublisher, LogRepository, Probe, Status},
+    domain::{
+        MAX_PAGE_BYTES,
+        ports::{Clock, EventPublisher, LogRepository, Probe, Status},
+    },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{Lifecycle, Verdict},
     telemetry,
@@ -63,21 +66,28 @@ struct BackendParts {
     data: String,
 }
 
-/// Checks what only the adapters know, still without any I/O.
+/// Checks the text of a setting of which only the adapters know what it may be.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_value(name: &str, text: &str) -> Result<(), String> {
+    match name {
+        "LOG_LEVEL" => telemetry::check_level(text),
+        "MONGO_URI" => servers::check_mongo_uri(text),
+        "KAFKA_START" => servers::check_start(text),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the settings that only make sense together, still without any I/O.
 ///
 /// # Errors
 /// Every mistake there is.
 pub fn check(settings: &Settings) -> Result<(), Vec<Problem>> {
-    let mut problems = Vec::new();
-    if let Err(message) = telemetry::check_level(&settings.log_level) {
-        problems.push(Problem { setting: "LOG_LEVEL", message });
+    match &settings.backend {
+        Backend::Embedded(_) => Ok(()),
+        Backend::Servers { kafka, .. } | Backend::KafkaOnly(kafka) => servers::check(kafka, settings),
     }
-    problems.extend(match &settings.backend {
-        Backend::Embedded(_) => Vec::new(),
-        Backend::Servers { kafka, mongo } => servers::check(kafka, Some(mongo), settings),
-        Backend::KafkaOnly(kafka) => servers::check(kafka, None, settings),
-    });
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The service, ready to run.
@@ -167,8 +177,16 @@ async fn serve_http(
     let about = About { backend: parts.backend, role: role_word(settings.role) };
     let ops = OpsState { health: Arc::new(health), about };
     let logs = has_api.then(|| LogState {
-        logs: Arc::new(LogService::new(parts.publisher, parts.repository, clock, signal, http.max_waiters)),
+        logs: Arc::new(LogService::new(
+            parts.publisher,
+            parts.repository,
+            clock,
+            signal,
+            http.max_waiters,
+            stop.clone(),
+        )),
         intake: intake(http),
+        answers: Arc::new(Semaphore::new(http.max_inflight_bytes.max(2 * MAX_PAGE_BYTES))),
     });
     let router = api::router(ops, logs, &http.cors_origins);
     let limits = ServerLimits { connections: http.max_connections, header_timeout: http.header_timeout };

@@ -26,22 +26,18 @@ use crate::{
 /// How long unacknowledged records may hold up the end, once nobody waits for them any more.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the drivers say of the settings, without any I/O.
-pub(super) fn check(kafka: &KafkaSettings, mongo: Option<&MongoSettings>, settings: &Settings) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut problem = |setting, message| problems.push(Problem { setting, message });
-    if let Err(message) = kafka::validate(&kafka_options(kafka, settings)) {
-        problem("KAFKA_PROPERTIES", message);
-    }
-    if let Err(message) = start_at(kafka) {
-        problem("KAFKA_START", message);
-    }
-    if let Some(mongo) = mongo
-        && let Err(error) = MongoOptions::parse(mongo.uri.reveal(), settings.tombstone_days)
-    {
-        problem("MONGO_URI", error.to_string());
-    }
-    problems
+/// What librdkafka says of the settings, without any I/O.
+pub(super) fn check(kafka: &KafkaSettings, settings: &Settings) -> Result<(), Vec<Problem>> {
+    kafka::validate(&kafka_options(kafka, settings))
+        .map_err(|message| vec![Problem { setting: "KAFKA_PROPERTIES", message }])
+}
+
+pub(super) fn check_mongo_uri(text: &str) -> Result<(), String> {
+    MongoOptions::parse(text, 0).map(drop).map_err(|error| error.to_string())
+}
+
+pub(super) fn check_start(text: &str) -> Result<(), String> {
+    start_at(Some(&StartPosition::read(text))).map(drop)
 }
 
 pub(super) async fn build(
@@ -89,7 +85,7 @@ pub(super) async fn build(
                 ]),
                 group,
                 store,
-                start: start_at(kafka).ok().flatten(),
+                start: start_at(kafka.start.as_ref()).ok().flatten(),
                 waiting,
                 signal: signal.clone(),
                 stop: lifecycle.stop_token(),
@@ -133,6 +129,7 @@ impl Worker {
         if self.stop.run_until_cancelled(self.store.prepared()).await.is_none() {
             return Ok(());
         }
+        self.waiting.set(Status::Down("joining the consumer group".to_owned()));
         let report = self.waiting.clone();
         let takeover = Takeover {
             group: self.group,
@@ -171,8 +168,8 @@ impl Probe for WorkerProbe {
     }
 }
 
-fn start_at(kafka: &KafkaSettings) -> Result<Option<StartAt>, String> {
-    match &kafka.start {
+fn start_at(start: Option<&StartPosition>) -> Result<Option<StartAt>, String> {
+    match start {
         None => Ok(None),
         Some(StartPosition::Earliest) => Ok(Some(StartAt::Earliest)),
         Some(StartPosition::Latest) => Ok(Some(StartAt::Latest)),

@@ -29,7 +29,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return BAD_CONFIGURATION;
         }
     };
-    let settings = Settings::read(&layers)
+    let settings = Settings::read(&layers, crate::bootstrap::check_value)
         .and_then(|settings| crate::bootstrap::check(&settings).map(|()| settings))
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>());
     match (invocation.command, settings) {

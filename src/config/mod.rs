@@ -2,6 +2,7 @@
 
 mod catalog;
 mod cli;
+mod dot_env;
 mod parse;
 mod settings;
 mod source;
@@ -10,6 +11,6 @@ pub use catalog::{CATALOG, Setting};
 pub use cli::{Command, Invocation, parse as parse_command_line};
 pub use settings::{
     Backend, EmbeddedSettings, HttpSettings, KafkaSettings, LogFormat, MongoSettings, Problem, Role, Secret, Settings,
-    StartPosition,
+    StartPosition, ValueCheck,
 };
 pub use source::{Layer, Layers};

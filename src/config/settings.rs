@@ -51,6 +51,16 @@ pub enum StartPosition {
     At(String),
 }
 
+impl StartPosition {
+    pub fn read(text: &str) -> Self {
+        match text {
+            "earliest" => Self::Earliest,
+            "latest" => Self::Latest,
+            other => Self::At(other.to_owned()),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     pub host: IpAddr,
@@ -116,6 +126,9 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
+/// Says what is wrong with the text of a setting.
+pub type ValueCheck = fn(&str, &str) -> Result<(), String>;
+
 /// A mistake in a setting. It never holds a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -130,12 +143,21 @@ impl fmt::Display for Problem {
 }
 
 impl Settings {
-    /// Reads and checks everything, without any I/O.
+    /// Reads and checks everything, without any I/O. `check` knows more of some settings (by name and text) than is
+    /// known here; it is asked about every one that is given.
     ///
     /// # Errors
     /// Every mistake there is.
-    pub fn read(layers: &Layers) -> Result<Self, Vec<Problem>> {
+    pub fn read(layers: &Layers, check: ValueCheck) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { layers, problems: Vec::new() };
+        for setting in CATALOG {
+            let (text, _) = layers.get(setting);
+            if !text.is_empty()
+                && let Err(message) = check(setting.name, text)
+            {
+                reader.problem(setting.name, message);
+            }
+        }
         let role = reader.value("ROLE", |text| {
             parse::word(text, &[("all", Role::All), ("api", Role::Api), ("worker", Role::Worker)])
         });
@@ -254,13 +276,8 @@ impl Reader<'_> {
         }
     }
 
-    fn mongo(&mut self) -> Option<MongoSettings> {
-        let uri = self.optional("MONGO_URI")?;
-        if !(uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://")) {
-            self.problem("MONGO_URI", "must begin with mongodb:// or mongodb+srv://");
-            return None;
-        }
-        Some(MongoSettings { uri: Secret::new(uri) })
+    fn mongo(&self) -> Option<MongoSettings> {
+        Some(MongoSettings { uri: Secret::new(self.optional("MONGO_URI")?) })
     }
 
     fn kafka(&mut self) -> Option<KafkaSettings> {
@@ -283,11 +300,7 @@ impl Reader<'_> {
             topic: topic?,
             topic_partitions: i32::try_from(topic_partitions?).ok()?,
             topic_replication: topic_replication?,
-            start: self.optional("KAFKA_START").map(|text| match text.as_str() {
-                "earliest" => StartPosition::Earliest,
-                "latest" => StartPosition::Latest,
-                _ => StartPosition::At(text),
-            }),
+            start: self.optional("KAFKA_START").map(|text| StartPosition::read(&text)),
             security_protocol: security_protocol?,
             sasl_mechanism: self.optional("KAFKA_SASL_MECHANISM"),
             sasl_username: self.optional("KAFKA_SASL_USERNAME"),
@@ -342,13 +355,17 @@ mod tests {
         Layers::new(BTreeMap::new(), values, BTreeMap::new())
     }
 
+    fn check(name: &str, text: &str) -> Result<(), String> {
+        if name == "MONGO_URI" && !text.starts_with("mongodb") { Err("is none".to_owned()) } else { Ok(()) }
+    }
+
     fn problems(environment: &[(&str, &str)]) -> Vec<&'static str> {
-        Settings::read(&layers(environment)).unwrap_err().into_iter().map(|problem| problem.setting).collect()
+        Settings::read(&layers(environment), check).unwrap_err().into_iter().map(|problem| problem.setting).collect()
     }
 
     #[test]
     fn nothing_set_is_the_embedded_engine_on_the_loopback_address() {
-        let settings = Settings::read(&layers(&[])).unwrap();
+        let settings = Settings::read(&layers(&[]), check).unwrap();
         assert!(matches!(settings.backend, Backend::Embedded(_)));
         assert_eq!((settings.http.host.to_string().as_str(), settings.http.port), ("127.0.0.1", 3000));
         assert_eq!(settings.http.max_body_bytes, 262_144);
@@ -376,9 +393,9 @@ mod tests {
         assert_eq!(problems(&[mongo]), ["KAFKA_BROKERS"]);
         assert_eq!(problems(&[kafka, ("ROLE", "worker")]), ["MONGO_URI"]);
         assert_eq!(problems(&[("ROLE", "api")]), ["ROLE"]);
-        let api = Settings::read(&layers(&[kafka, ("ROLE", "api")])).unwrap();
+        let api = Settings::read(&layers(&[kafka, ("ROLE", "api")]), check).unwrap();
         assert!(matches!(api.backend, Backend::KafkaOnly(_)));
-        let all = Settings::read(&layers(&[kafka, mongo])).unwrap();
+        let all = Settings::read(&layers(&[kafka, mongo]), check).unwrap();
         assert!(matches!(all.backend, Backend::Servers { .. }));
     }
 
@@ -388,17 +405,20 @@ mod tests {
             problems(&[("MAX_BODY_BYTES", "1048576"), ("MAX_INFLIGHT_BYTES", "1048576")]),
             ["MAX_INFLIGHT_BYTES"]
         );
-        assert!(Settings::read(&layers(&[("MAX_BODY_BYTES", "1048576")])).is_ok());
+        assert!(Settings::read(&layers(&[("MAX_BODY_BYTES", "1048576")]), check).is_ok());
     }
 
     #[test]
     fn secrets_are_not_printed() {
-        let settings = Settings::read(&layers(&[
-            ("KAFKA_BROKERS", "k:9092"),
-            ("MONGO_URI", "mongodb://user:hunter2@m"),
-            ("KAFKA_SASL_PASSWORD", "hunter2"),
-            ("KAFKA_PROPERTIES", "ssl.key.password=hunter2"),
-        ]))
+        let settings = Settings::read(
+            &layers(&[
+                ("KAFKA_BROKERS", "k:9092"),
+                ("MONGO_URI", "mongodb://user:hunter2@m"),
+                ("KAFKA_SASL_PASSWORD", "hunter2"),
+                ("KAFKA_PROPERTIES", "ssl.key.password=hunter2"),
+            ]),
+            check,
+        )
         .unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
     }

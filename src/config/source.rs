@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::catalog::{CATALOG, Setting};
+use super::{
+    catalog::{CATALOG, Setting},
+    dot_env,
+};
 
 /// Where a value was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Layers {
     /// # Errors
     /// Where `.env` is there but cannot be read as such; the text names the line, not its value.
     pub fn of_process(flags: BTreeMap<String, String>) -> Result<Self, String> {
-        Ok(Self::new(flags, environment(), dot_env(Path::new(".env"))?))
+        Ok(Self::new(flags, environment(), dot_env::read(Path::new(".env"))?))
     }
 
     pub fn new(
@@ -69,15 +72,4 @@ fn environment() -> BTreeMap<String, String> {
         .iter()
         .filter_map(|setting| std::env::var(setting.name).ok().map(|value| (setting.name.to_owned(), value)))
         .collect()
-}
-
-fn dot_env(file: &Path) -> Result<BTreeMap<String, String>, String> {
-    match dotenvy::from_path_iter(file) {
-        Ok(entries) => entries
-            .enumerate()
-            .map(|(index, entry)| entry.map_err(|_| format!(".env: entry {} cannot be read", index + 1)))
-            .collect(),
-        Err(error) if error.not_found() => Ok(BTreeMap::new()),
-        Err(_) => Err(".env cannot be opened".to_owned()),
-    }
 }

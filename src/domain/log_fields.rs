@@ -1,7 +1,7 @@
 //! The four fields of a log in JSON, read in one pass. HTTP reads them strictly, the bus leniently; the rules they
 //! share are here.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -36,7 +36,7 @@ pub enum FieldsProblem {
     NotAnObject,
     /// `[]`, which the old service took for a body without fields.
     EmptyArray,
-    Repeated(&'static str),
+    Repeated(String),
     Metadata(MetadataProblem),
 }
 
@@ -120,17 +120,23 @@ impl<'de> Visitor<'de> for &mut Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut fields = [None; 3];
         let mut seen = [false; 4];
+        let mut dropped = HashSet::new();
         while let Some(name) = entries.next_key::<Cow<'de, str>>()? {
             let known = NAMES.iter().position(|known| *known == name);
             let index = known.unwrap_or(NAMES.len());
-            if known.is_none() && name != METADATA {
+            let of_ours = known.is_some() || name == METADATA;
+            if self.rules == FieldRules::Strict {
+                let repeated =
+                    if of_ours { std::mem::replace(&mut seen[index], true) } else { dropped.contains(&name) };
+                if repeated {
+                    return Err(self.refuse(FieldsProblem::Repeated(name.into_owned())));
+                }
+            }
+            if !of_ours {
                 entries.next_value::<IgnoredAny>()?;
+                dropped.insert(name);
                 continue;
             }
-            if seen[index] && self.rules == FieldRules::Strict {
-                return Err(self.refuse(FieldsProblem::Repeated(known.map_or(METADATA, |index| NAMES[index]))));
-            }
-            seen[index] = true;
             if let Some(field) = fields.get_mut(index) {
                 *field = Some(entries.next_value::<&RawValue>()?).filter(|raw| raw.get() != "null");
             } else {
@@ -197,11 +203,20 @@ mod tests {
     #[test]
     fn a_repeated_field_is_refused_or_the_last_counts() {
         let json = r#"{"userId":"a","\u0075serId":"b","metadata":{"a":1},"metadata":[2]}"#;
-        assert_eq!(LogFields::read(json, FieldRules::Strict).unwrap_err(), FieldsProblem::Repeated("userId"));
+        assert_eq!(
+            LogFields::read(json, FieldRules::Strict).unwrap_err(),
+            FieldsProblem::Repeated("userId".to_owned())
+        );
         let fields = LogFields::read(json, FieldRules::Lenient).unwrap();
         assert_eq!((fields.user_id.unwrap().get(), fields.metadata.as_str()), ("\"b\"", "[2]"));
         let json = r#"{"metadata":{},"metadata":{}}"#;
-        assert_eq!(LogFields::read(json, FieldRules::Strict).unwrap_err(), FieldsProblem::Repeated("metadata"));
+        assert_eq!(
+            LogFields::read(json, FieldRules::Strict).unwrap_err(),
+            FieldsProblem::Repeated("metadata".to_owned())
+        );
+        let json = r#"{"x":1,"y":2,"x":3}"#;
+        assert_eq!(LogFields::read(json, FieldRules::Strict).unwrap_err(), FieldsProblem::Repeated("x".to_owned()));
+        assert!(LogFields::read(json, FieldRules::Lenient).is_ok());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use log_fields::{FieldProblem, FieldRules, FieldsProblem, LogFields, read_text, read_timestamp};
 pub use log_id::{IdRange, LogId};
 pub use metadata::{Metadata, MetadataProblem, MetadataSeed, MetadataWriter};
-pub use page::{LogPage, MAX_PAGE_LIMIT, PageRequest};
+pub use page::{LogPage, MAX_PAGE_BYTES, MAX_PAGE_LIMIT, PageBuilder, PageRequest};
 pub use start_at::StartAt;
 pub use text::{Action, InvalidText, MAX_TEXT_CHARS, UserId, number_as_text};
 pub use timestamp::{InvalidTimestamp, Moment, Timestamp};

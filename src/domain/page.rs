@@ -36,11 +36,53 @@ impl PageRequest {
     }
 }
 
+/// The most that the logs of one page may take in memory: what keeps a page of large logs from filling it.
+pub const MAX_PAGE_BYTES: usize = 8 << 20;
+
 /// One page of logs by ascending id, with the number of all that match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogPage {
     pub logs: Vec<ActivityLog>,
     pub total: u64,
+    /// The logs were cut short at [`MAX_PAGE_BYTES`]: this is not the page that was asked for.
+    pub cut_short: bool,
+}
+
+/// Collects a page's logs up to [`MAX_PAGE_BYTES`]. One log always fits.
+#[derive(Debug, Default)]
+pub struct PageBuilder {
+    logs: Vec<ActivityLog>,
+    bytes: usize,
+    cut_short: bool,
+}
+
+impl PageBuilder {
+    /// Takes the log; `false` where there is no room for it, and nothing more is to be read.
+    pub fn push(&mut self, log: ActivityLog) -> bool {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.bytes += 128 + text(&log.user_id) + text(&log.action) + log.metadata.as_str().len();
+        self.cut_short = self.bytes > MAX_PAGE_BYTES && !self.logs.is_empty();
+        if !self.cut_short {
+            self.logs.push(log);
+        }
+        !self.cut_short
+    }
+
+    pub fn len(&self) -> usize {
+        self.logs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    pub fn is_cut_short(&self) -> bool {
+        self.cut_short
+    }
+
+    pub fn finish(self, total: u64) -> LogPage {
+        LogPage { logs: self.logs, total, cut_short: self.cut_short }
+    }
 }
 
 #[cfg(test)]

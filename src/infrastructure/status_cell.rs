@@ -9,6 +9,10 @@ use crate::domain::ports::{Probe, Status};
 pub struct StatusCell(Arc<RwLock<Status>>);
 
 impl StatusCell {
+    pub fn up() -> Self {
+        Self(Arc::new(RwLock::new(Status::Up)))
+    }
+
     pub fn down(reason: impl Into<String>) -> Self {
         Self(Arc::new(RwLock::new(Status::Down(reason.into()))))
     }

@@ -53,7 +53,8 @@ pub fn decode(record: &RawRecord, position: &Position, timestamp: Timestamp) -> 
     }
     let received_at = own_id
         .and_then(|_| single_header(record, HEADER_RECEIVED_AT)?.parse().ok())
-        .map_or(timestamp, Timestamp::from_millis);
+        .and_then(|millis| Timestamp::from_client_millis(millis).ok())
+        .unwrap_or(timestamp);
     let log = decode_value(value, timestamp).map_err(malformed)?;
     Ok(Event { id, received_at, log })
 }
@@ -199,6 +200,8 @@ mod tests {
         assert_eq!(read(&[("event-id", "x")]).unwrap().id, derived);
         assert_eq!(read(&[("event-id", ID), ("event-id", ID)]).unwrap().id, derived);
         assert_eq!(read(&[("received-at", "5")]).unwrap().received_at, RECORD_TIME);
+        let absurd = read(&[("event-id", ID), ("received-at", "999999999999999999")]).unwrap();
+        assert_eq!(absurd.received_at, RECORD_TIME);
         assert_eq!(read(&[("v", "9")]).unwrap().id, derived);
         let malformed = read(&[("v", "9"), ("event-id", ID)]).unwrap_err();
         assert_eq!((malformed.reason, malformed.event_id.to_string().as_str()), (DeadLetterReason::UnknownVersion, ID));

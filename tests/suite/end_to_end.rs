@@ -218,13 +218,20 @@ fn a_taken_port_is_named() {
 #[test]
 fn every_mistake_in_the_settings_is_named_and_the_exit_is_64() {
     let folder = tempfile::tempdir().unwrap();
-    let environment =
-        [("PORT", "x"), ("MONGO_URI", "mongodb://me:hunter2@h"), ("LOG_LEVEL", "info"), ("ROLE", "worker")];
+    let environment = [
+        ("PORT", "x"),
+        ("MONGO_URI", "mongodb://me:hunter2@h:x"),
+        ("LOG_LEVEL", "a=b=c"),
+        ("KAFKA_START", "soon"),
+        ("ROLE", "worker"),
+    ];
     for command in [&[][..], &["serve"], &["check-config"], &["healthcheck"]] {
         let output = eyego(folder.path(), &environment).args(command).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{command:?}");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(errors.contains("PORT") && errors.contains("KAFKA_BROKERS"), "{errors}");
+        for setting in ["PORT", "MONGO_URI", "LOG_LEVEL", "KAFKA_START", "KAFKA_BROKERS"] {
+            assert!(errors.contains(setting), "{setting} in {errors}");
+        }
         assert!(!format!("{errors}{}", String::from_utf8_lossy(&output.stdout)).contains("hunter2"));
     }
     for bad in [
@@ -241,7 +248,8 @@ fn every_mistake_in_the_settings_is_named_and_the_exit_is_64() {
 #[test]
 fn check_config_says_what_is_in_force_and_where_it_came_from() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(".env"), "PORT=1\nMAX_WAITERS=7\nMONGO_URI=mongodb://me:hunter2@h\n").unwrap();
+    let file = "PORT=1\nMAX_WAITERS=7\nMONGO_URI=mongodb://me:hunter2@h\nDATA_DIR=/with $blank # and a comment\n";
+    std::fs::write(folder.path().join(".env"), file).unwrap();
     let environment = [("KAFKA_BROKERS", "h:1"), ("PORT", "2")];
     let output = eyego(folder.path(), &environment).args(["check-config", "--role", "api"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -252,6 +260,7 @@ fn check_config_says_what_is_in_force_and_where_it_came_from() {
         "ROLE=api  [flag]",
         "MONGO_URI=***  [.env]",
         "HOST=127.0.0.1  [default]",
+        "DATA_DIR=/with $blank  [.env]",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
@@ -371,6 +380,24 @@ fn a_second_signal_ends_it_at_once() {
     service.signal("-INT");
     assert_eq!(service.wait().code(), Some(1));
     drop(stream);
+}
+
+#[test]
+fn who_waits_and_who_dawdles_holds_up_nothing() {
+    use std::{io::Write, net::TcpStream};
+    let place = Place::embedded();
+    let mut service = place.start();
+    let address = service.url.trim_start_matches("http://").to_owned();
+    let mut half_a_head = TcpStream::connect(&address).unwrap();
+    half_a_head.write_all(b"GET / HT").unwrap();
+    let waiting = service.request("GET", "/api/logs/events/0196f1e2-7c3a-7000-8000-00000000dead?wait=30");
+    let waiting = std::thread::spawn(move || Answer::of(waiting.send().unwrap()));
+    eventually("the request waits", || (service.get("/livez").status == 200).then_some(()));
+    let began = Instant::now();
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0), "{}", service.errors());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop((waiting, half_a_head));
 }
 
 #[test]

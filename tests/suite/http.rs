@@ -35,6 +35,7 @@ pub fn every_case(service: &Service) {
     browsers_get_no_cors_headers_unless_asked_for(service);
     a_head_that_is_too_large_is_refused(service);
     the_documents_are_served(service);
+    a_page_of_large_logs_is_refused_whole(service);
 }
 
 fn error(answer: &Answer, status: u16, code: &str) {
@@ -178,6 +179,7 @@ fn bad_bodies_name_the_field(service: &Service) {
         (r#"{"userId":"u","action":"a","metadata":[]}"#, "invalid_metadata"),
         (r#"{"userId":"u","action":"a","metadata":{"\u0000":1}}"#, "invalid_metadata"),
         (r#"{"userId":"u","action":"a","action":"b"}"#, "repeated_field"),
+        (r#"{"userId":"u","action":"a","x":1,"x":2}"#, "repeated_field"),
         (r#"{"userId":"u","action":"a","metadata":{"x":"\ud800"}}"#, "invalid_json"),
         (r#"{"userId":"u","action":"a","metadata":{"x":1e400}}"#, "invalid_json"),
     ] {
@@ -208,6 +210,14 @@ fn other_content_types_are_refused(service: &Service) {
     error(&send(Some("text/plain"), body), 415, "unsupported_media_type");
     error(&send(Some("application/json; charset=utf-16"), body), 415, "unsupported_media_type");
     error(&send(None, ""), 400, "missing_fields");
+    let chunked = reqwest::blocking::Body::new(std::io::empty());
+    error(&Answer::of(service.request("POST", "/api/logs").body(chunked).send().unwrap()), 400, "missing_fields");
+    let chunked = reqwest::blocking::Body::new(std::io::Cursor::new(body));
+    error(
+        &Answer::of(service.request("POST", "/api/logs").body(chunked).send().unwrap()),
+        415,
+        "unsupported_media_type",
+    );
     assert_eq!(send(Some("application/json; charset=UTF-8"), body).status, 202);
 }
 
@@ -297,6 +307,23 @@ fn nonsense_in_the_query_is_refused(service: &Service) {
     ] {
         error(&service.get(&format!("/api/logs?{query}")), 400, code);
     }
+}
+
+fn a_page_of_large_logs_is_refused_whole(service: &Service) {
+    let text = "z".repeat(240_000);
+    let mut last = Value::Null;
+    for n in 0..40 {
+        let answer = service.post(&json!({"userId": "heavy", "action": format!("{n}"), "metadata": {"text": text}}));
+        assert_eq!(answer.status, 202);
+        last = answer.body["eventId"].clone();
+    }
+    assert_eq!(service.get(&format!("/api/logs/events/{}?wait=30", last.as_str().unwrap())).status, 200);
+    crate::service::eventually("all of them", || {
+        (service.get("/api/logs?userId=heavy&limit=1").body["total"] == 40).then_some(())
+    });
+    error(&service.get("/api/logs?userId=heavy&limit=50"), 400, "page_too_large");
+    let answer = service.get("/api/logs?userId=heavy&limit=10&page=4");
+    assert_eq!((answer.status, answer.body["logs"].as_array().unwrap().len()), (200, 10));
 }
 
 fn ids_are_decimal_digits(service: &Service) {

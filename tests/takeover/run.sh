@@ -91,12 +91,15 @@ start_ours() { # NAME [VARIABLE=VALUE...]
         KAFKA_CONSUMER_GROUP="$KAFKA_CONSUMER_GROUP" "${@:2}" || fail "ours starts ($1)"
 }
 
+# Long and even, so that a codec that KafkaJS cannot read would be used and seen.
+text=$(printf 'x%.0s' {1..1000})
+
 # post FROM TO: to our service, one after the other; each has to be answered 202.
 post() {
     local n status
     for ((n = $1; n < $2; n++)); do
         status=$(curl -sS --max-time 20 -o "$work/answer.log" -w '%{http_code}' -H 'content-type: application/json' \
-            -d "{\"userId\":\"new-$((n % 5))\",\"action\":\"login\",\"metadata\":{\"n\":$n}}" "$EYEGO_URL/api/logs")
+            -d "{\"userId\":\"new-$((n % 5))\",\"action\":\"login\",\"metadata\":{\"n\":$n,\"text\":\"$text\"}}" "$EYEGO_URL/api/logs")
         [[ $status == 202 ]] || { echo "POST $n answered $status" && return 1; }
         echo "new-$((n % 5)) $n" >>"$work/sent"
     done

@@ -99,7 +99,7 @@ mod tests {
         };
         let expected = r#"{"id":0,"userId":"user\"1","action":"login","timestamp":"2025-05-21T12:34:56.789Z","metadata":{"ip":"127.0.0.1"}}"#;
         assert_eq!(String::from_utf8(write_log(&log)).unwrap(), expected);
-        let page = LogPage { logs: vec![log.clone(), log], total: 12 };
+        let page = LogPage { logs: vec![log.clone(), log], total: 12, cut_short: false };
         let text = String::from_utf8(write_page(&page, PageRequest::new(2, 10).unwrap())).unwrap();
         assert_eq!(
             text,

@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::{
         HeaderMap,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
     },
 };
 use bytes::{Bytes, BytesMut};
@@ -51,7 +51,10 @@ impl FromRequest<LogState> for JsonBody {
         match read(&parts.headers, &mut body, intake).await {
             Ok(body) => Ok(body),
             Err(error) => {
-                let _ = timeout(DRAIN_TIME, drain(&mut body)).await;
+                // Who asks first has not sent it yet, and who was too slow is not waited for any longer.
+                if !parts.headers.contains_key(EXPECT) && error.code() != ErrorCode::BodyTimeout {
+                    let _ = timeout(DRAIN_TIME, drain(&mut body)).await;
+                }
                 Err(error)
             }
         }
@@ -72,6 +75,9 @@ async fn read(headers: &HeaderMap, body: &mut Body, intake: &Intake) -> Result<J
     };
     let mut share = reserve(intake, expected)?;
     let packed = timeout(intake.body_timeout, collect(body, limit)).await.map_err(|_| ErrorCode::BodyTimeout)??;
+    if !packed.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+        return Err(no_content_type());
+    }
     let bytes = match encoding {
         ContentEncoding::Identity => packed,
         packing => packing.unpack(&packed, intake.max_body_bytes)?.into(),
@@ -80,15 +86,18 @@ async fn read(headers: &HeaderMap, body: &mut Body, intake: &Intake) -> Result<J
     Ok(JsonBody { bytes, _share: share })
 }
 
-/// A request with neither a body nor a type is an empty body, which the old service answered as such.
+/// A body needs its type; whether there is one without is known only once it is read.
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let has_body = headers.contains_key(TRANSFER_ENCODING) || content_length(headers).is_some_and(|length| length > 0);
     match headers.get(CONTENT_TYPE) {
-        None if !has_body => Ok(()),
-        None => Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the request has no Content-Type")),
+        None if content_length(headers).is_none_or(|length| length == 0) => Ok(()),
+        None => Err(no_content_type()),
         Some(value) if value.to_str().is_ok_and(is_json) => Ok(()),
         Some(_) => Err(ApiError::new(ErrorCode::UnsupportedMediaType, "send application/json in UTF-8")),
     }
+}
+
+fn no_content_type() -> ApiError {
+    ApiError::new(ErrorCode::UnsupportedMediaType, "the request has no Content-Type")
 }
 
 fn is_json(content_type: &str) -> bool {

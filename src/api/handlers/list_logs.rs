@@ -7,7 +7,7 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::json;
+use super::json_within;
 use crate::api::{
     dto::{
         error::ErrorBody,
@@ -19,6 +19,7 @@ use crate::api::{
     state::LogState,
 };
 
+const MAX_IGNORED_BYTES: usize = 1024;
 const IGNORED_PARAMETERS: HeaderName = HeaderName::from_static("ignored-parameters");
 
 /// List and filter logs
@@ -38,15 +39,23 @@ pub(in crate::api) async fn list_logs(
 ) -> Result<Response, ApiError> {
     let list = parse(parameters)?;
     let page = state.logs.list(&list.filter, list.page).await?;
-    let mut response = json(write_page(&page, list.page));
+    let mut response = json_within(&state.answers, write_page(&page, list.page))?;
     if let Some(names) = ignored(&list.ignored) {
         response.headers_mut().insert(IGNORED_PARAMETERS, names);
     }
     Ok(response)
 }
 
+/// As many names as fit: a header that is too long breaks clients and proxies.
 fn ignored(names: &[String]) -> Option<HeaderValue> {
-    let encoded: Vec<String> =
-        names.iter().map(|name| utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()).collect();
-    HeaderValue::from_str(&encoded.join(",")).ok().filter(|value| !value.is_empty())
+    let mut value = String::new();
+    for name in names {
+        let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
+        if value.len() + encoded.len() >= MAX_IGNORED_BYTES {
+            break;
+        }
+        value.push_str(if value.is_empty() { "" } else { "," });
+        value.push_str(&encoded);
+    }
+    HeaderValue::from_str(&value).ok().filter(|value| !value.is_empty())
 }

@@ -7,10 +7,32 @@ pub(super) mod get_receipt;
 pub(super) mod health;
 pub(super) mod list_logs;
 
+use std::sync::Arc;
+
 use axum::{
+    body::Body,
     http::{HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use tokio::sync::Semaphore;
+
+use super::{error::ApiError, error_code::ErrorCode};
+
+/// JSON whose bytes count against the budget until the client has them: slow readers must not fill the memory.
+fn json_within(budget: &Arc<Semaphore>, body: Vec<u8>) -> Result<Response, ApiError> {
+    let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let share = Arc::clone(budget).try_acquire_many_owned(bytes).map_err(|_| {
+        ApiError::new(ErrorCode::Overloaded, "the answers to other requests fill the memory set aside for them")
+    })?;
+    let body = Full::new(Bytes::from(body)).map_frame(move |frame| {
+        let _held = &share;
+        frame
+    });
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::new(body)).into_response())
+}
 
 /// JSON that is text already.
 fn json(body: Vec<u8>) -> Response {

@@ -23,6 +23,15 @@ pub struct RawRecord {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+impl RawRecord {
+    /// What it takes in memory, about: value, key and headers.
+    pub fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value)).sum();
+        length(&self.value) + length(&self.key) + headers
+    }
+}
+
 /// Why a record is no event. It is data, not an error: it is dead-lettered and the next one goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
@@ -44,7 +53,7 @@ pub struct Delivery {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     pub records: usize,
-    /// Bytes of the records' values; a single larger record makes a batch of its own.
+    /// Bytes of the records; a single larger one makes a batch of its own.
     pub bytes: usize,
 }
 

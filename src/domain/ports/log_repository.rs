@@ -64,7 +64,8 @@ pub trait LogRepository: Send + Sync {
     /// `Unavailable`: call again.
     async fn raise_counter(&self) -> Result<(), PortError>;
 
-    /// One page of the matching logs by ascending id, with the number of all that match.
+    /// One page of the matching logs by ascending id, with the number of all that match; cut short at
+    /// [`MAX_PAGE_BYTES`](crate::domain::MAX_PAGE_BYTES).
     ///
     /// # Errors
     /// `Unavailable`, at once where the store is known to be away.

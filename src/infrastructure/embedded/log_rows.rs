@@ -7,7 +7,7 @@ use rusqlite::{
 
 use super::database::Schema;
 use crate::domain::{
-    ActivityLog, EventId, LogFilter, LogId, LogPage, Metadata, PageRequest, Timestamp, ports::Receipt,
+    ActivityLog, EventId, LogFilter, LogId, LogPage, Metadata, PageBuilder, PageRequest, Timestamp, ports::Receipt,
 };
 
 pub(super) const SCHEMA: Schema = Schema(&["
@@ -84,15 +84,21 @@ pub(super) fn receipt(connection: &Connection, event_id: EventId) -> rusqlite::R
 pub(super) fn find(connection: &Connection, filter: &LogFilter, page: PageRequest) -> rusqlite::Result<LogPage> {
     let total = count(connection, filter)?;
     if page.offset() >= total {
-        return Ok(LogPage { logs: Vec::new(), total });
+        return Ok(PageBuilder::default().finish(total));
     }
     let (condition, mut values) = condition(filter);
     values.push(Value::from(i64::from(page.limit())));
     values.push(Value::from(i64::try_from(page.offset()).unwrap_or(i64::MAX)));
     let sql = format!("SELECT {LOG_COLUMNS} FROM logs {condition} ORDER BY id LIMIT ? OFFSET ?");
     let mut statement = connection.prepare_cached(&sql)?;
-    let logs = statement.query_map(params_from_iter(values), log)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(LogPage { logs, total })
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut logs = PageBuilder::default();
+    while let Some(row) = rows.next()? {
+        if !logs.push(log(row)?) {
+            break;
+        }
+    }
+    Ok(logs.finish(total))
 }
 
 fn count(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<u64> {

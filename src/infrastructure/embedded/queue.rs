@@ -21,7 +21,7 @@ use crate::{
         Event,
         ports::{EventPublisher, EventSource, PortError, PublishOutcome},
     },
-    infrastructure::wire,
+    infrastructure::{status_cell::StatusCell, wire},
 };
 
 const SCHEMA: Schema = Schema(&["
@@ -69,6 +69,11 @@ impl EmbeddedQueue {
     pub async fn source(&self) -> Result<Box<dyn EventSource>, PortError> {
         let source = QueueSource::open(Arc::clone(&self.writer), self.reader.clone(), self.committed.clone()).await?;
         Ok(Box::new(source))
+    }
+
+    /// Whether writing works.
+    pub fn status(&self) -> StatusCell {
+        self.writer.health()
     }
 
     /// Finishes what was begun and closes the file. Blocks.

@@ -15,9 +15,12 @@ use super::{
     store_writes,
     writer::{WriteError, Writer},
 };
-use crate::domain::{
-    ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest, Timestamp,
-    ports::{AppendOutcome, Clock, DeadLetter, DeadLetters, DeleteOutcome, LogRepository, PortError, Receipt},
+use crate::{
+    domain::{
+        ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest, Timestamp,
+        ports::{AppendOutcome, Clock, DeadLetter, DeadLetters, DeleteOutcome, LogRepository, PortError, Receipt},
+    },
+    infrastructure::status_cell::StatusCell,
 };
 
 const READERS: usize = 4;
@@ -49,6 +52,11 @@ impl EmbeddedStore {
         let readers = ReadPool::open(&file, READERS)?;
         let writer = Writer::start("logs-writer", connection, || ())?;
         Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock })
+    }
+
+    /// Whether writing works.
+    pub fn status(&self) -> StatusCell {
+        self.writer.health()
     }
 
     /// Finishes what was begun and closes the file. Blocks.

@@ -9,16 +9,21 @@ use std::{
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
-use tracing::error;
+use tracing::{error, info};
 
 use super::{
     error::{left_nothing, port_error},
     folder::FolderError,
 };
-use crate::domain::ports::{ErrorChain, PortError};
+use crate::{
+    domain::ports::{ErrorChain, PortError, Probe, Status},
+    infrastructure::status_cell::StatusCell,
+};
 
 /// How many jobs one transaction takes at most, so that the first caller does not wait for ever.
 const GROUP: usize = 4096;
+/// How often a disk that refused is tried again while nobody writes.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a write did not succeed.
 #[derive(Debug)]
@@ -72,6 +77,7 @@ impl<T: Send> Job for TypedJob<T> {
 
 /// The handle of a writing thread. The thread ends, with everything done, when the handle is closed or dropped.
 pub(super) struct Writer {
+    health: StatusCell,
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -84,11 +90,16 @@ impl Writer {
         after_commit: impl Fn() + Send + 'static,
     ) -> Result<Arc<Self>, FolderError> {
         let (sender, receiver) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(connection, &receiver, &after_commit))
-            .map_err(FolderError::Thread)?;
-        Ok(Arc::new(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) }))
+        let health = StatusCell::up();
+        let thread = {
+            let mut desk = Desk { connection, health: health.clone(), after_commit: Box::new(after_commit) };
+            thread::Builder::new().name(name.to_owned()).spawn(move || {
+                desk.work(&receiver);
+                desk.close();
+            })
+        };
+        let thread = thread.map_err(FolderError::Thread)?;
+        Ok(Arc::new(Self { health, jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) }))
     }
 
     /// Runs the work in the next transaction and answers once that is durable. Cancellation: what was begun is done.
@@ -113,6 +124,11 @@ impl Writer {
         Ok(answer)
     }
 
+    /// Whether the last write succeeded.
+    pub(super) fn health(&self) -> StatusCell {
+        self.health.clone()
+    }
+
     /// Finishes what was begun and ends the thread. Blocks.
     pub(super) fn close(&self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -130,36 +146,79 @@ impl Drop for Writer {
     }
 }
 
-fn work(mut connection: Connection, jobs: &mpsc::Receiver<Box<dyn Job>>, after_commit: &dyn Fn()) {
-    while let Ok(first) = jobs.recv() {
-        let mut group = vec![first];
-        group.extend(jobs.try_iter().take(GROUP - 1));
-        run_group(&mut connection, group, after_commit);
-    }
-    // What is left in the log is moved into the database, so that the next start has nothing to recover.
-    let _ = connection.pragma_update(None, "wal_checkpoint", "truncate");
-    if let Err((_, error)) = connection.close() {
-        error!(error = %ErrorChain(&error), "a database did not close cleanly");
-    }
+/// What the thread has in hand.
+struct Desk {
+    connection: Connection,
+    health: StatusCell,
+    after_commit: Box<dyn Fn() + Send>,
 }
 
-fn run_group(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, after_commit: &dyn Fn()) {
-    let result = commit_group(connection, &mut group);
-    if result.is_ok() {
-        after_commit();
+impl Desk {
+    fn work(&mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
+        loop {
+            match jobs.recv_timeout(LOOK_AGAIN) {
+                Ok(first) => {
+                    let mut group = vec![first];
+                    group.extend(jobs.try_iter().take(GROUP - 1));
+                    self.run(group);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.look_again(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
     }
-    if let Err(failure) = &result {
-        error!(error = %ErrorChain(failure.error()), writes = group.len(), "a group of writes failed");
+
+    fn run(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let result = commit_group(&mut self.connection, &mut group);
+        match &result {
+            Ok(()) => {
+                self.recovered();
+                (self.after_commit)();
+            }
+            Err(failure) => self.failed(failure.error(), group.len()),
+        }
+        for job in group {
+            job.done(match &result {
+                Ok(()) => Ok(()),
+                Err(failure) => Err(failure.for_caller()),
+            });
+        }
+        if result.is_err() {
+            // A full or failing disk does not get better by being asked ten thousand times a second.
+            thread::sleep(Duration::from_millis(20));
+        }
     }
-    for job in group {
-        job.done(match &result {
-            Ok(()) => Ok(()),
-            Err(failure) => Err(failure.for_caller()),
-        });
+
+    /// Writes a little while nobody writes, so that a recovery is seen without traffic.
+    fn look_again(&mut self) {
+        if self.health.status().is_up() {
+            return;
+        }
+        let version = self.connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        if version.and_then(|version| self.connection.pragma_update(None, "user_version", version)).is_ok() {
+            self.recovered();
+        }
     }
-    if result.is_err() {
-        // A full or failing disk does not get better by being asked ten thousand times a second.
-        thread::sleep(Duration::from_millis(20));
+
+    fn recovered(&self) {
+        if self.health.set(Status::Up) {
+            info!("writing works again");
+        }
+    }
+
+    /// Logged when it begins, not for every group that it hits.
+    fn failed(&self, error: &PortError, writes: usize) {
+        if self.health.set(Status::Down("the disk refuses writes".to_owned())) {
+            error!(error = %ErrorChain(error), writes, "a group of writes failed");
+        }
+    }
+
+    /// What is left in the log is moved into the database, so that the next start has nothing to recover.
+    fn close(self) {
+        let _ = self.connection.pragma_update(None, "wal_checkpoint", "truncate");
+        if let Err((_, error)) = self.connection.close() {
+            error!(error = %ErrorChain(&error), "a database did not close cleanly");
+        }
     }
 }
 

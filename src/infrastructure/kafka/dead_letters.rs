@@ -171,7 +171,7 @@ fn portion(letters: &[DeadLetter]) -> usize {
     let mut bytes = 0;
     let fitting = letters.iter().take_while(|letter| {
         let empty = bytes == 0;
-        bytes += 512 + letter.record.value.as_ref().map_or(0, Vec::len);
+        bytes += 512 + letter.record.bytes();
         empty || bytes <= PORTION_BYTES
     });
     fitting.count()

@@ -51,7 +51,8 @@ fn encode(batch: &[NumberedEvent]) -> (Vec<RawDocumentBuf>, Vec<Option<AppendOut
     (documents, refused)
 }
 
-/// First the insert, then the tombstones: a delete writes its tombstone before it deletes, so whichever way the two
+/// What is known to be deleted is not inserted at all, so that nobody sees it come and go. Then the insert, and then
+/// the tombstones once more: a delete writes its tombstone before it deletes, so whichever way the two
 /// interleave, either the insert is before the delete or the look-up is after the tombstone. The session makes the
 /// look-up see at least what the insert saw, also across a change of the primary.
 async fn insert_then_check(
@@ -60,13 +61,34 @@ async fn insert_then_check(
     ids: &[EventId],
 ) -> mongodb::error::Result<(Vec<AppendOutcome>, HashSet<EventId>)> {
     let mut session = handles.writer().client().start_session().causal_consistency(true).await?;
-    let outcomes = insert(handles, &mut session, documents).await?;
+    let known = tombstones_among(handles, &mut session, ids).await?;
+    let outcomes = if known.is_empty() {
+        insert(handles, &mut session, documents).await?
+    } else {
+        insert_all_but(&known, handles, &mut session, documents).await?
+    };
     let deleted = tombstones_among(handles, &mut session, ids).await?;
     if !deleted.is_empty() {
         let keys: Vec<Binary> = deleted.iter().copied().map(document::key).collect();
         handles.logs().delete_many(doc! {"_id": {"$in": keys}}).session(&mut session).await?;
     }
     Ok((outcomes, deleted))
+}
+
+/// What is left out counts as stored already; the tombstone found for it makes it a deleted one.
+async fn insert_all_but(
+    known: &HashSet<EventId>,
+    handles: &Handles,
+    session: &mut ClientSession,
+    documents: &[RawDocumentBuf],
+) -> mongodb::error::Result<Vec<AppendOutcome>> {
+    let is_known = |document: &RawDocumentBuf| {
+        document.get("_id").ok().flatten().and_then(document::event_id).is_some_and(|id| known.contains(&id))
+    };
+    let others: Vec<RawDocumentBuf> = documents.iter().filter(|document| !is_known(document)).cloned().collect();
+    let mut inserted = insert(handles, session, &others).await?.into_iter();
+    let outcome = |document| if is_known(document) { None } else { inserted.next() };
+    Ok(documents.iter().map(outcome).map(|outcome| outcome.unwrap_or(AppendOutcome::AlreadyStored)).collect())
 }
 
 /// Inserts in one command; where the server refuses the whole because of some document, in halves until it is found.

@@ -33,7 +33,9 @@ pub(super) async fn delete(store: &MongoStore, id: LogId) -> Result<DeleteOutcom
 async fn key_of(store: &MongoStore, id: LogId) -> Result<Option<RawBson>, PortError> {
     let query = doc! {"id": id.get()};
     let found = store
-        .call(find::PATIENCE, |handles| async move { handles.logs().find_one(query).projection(doc! {"_id": 1}).await })
+        .call(find::PATIENCE, |handles| async move {
+            handles.logs_to_look_up().find_one(query).projection(doc! {"_id": 1}).await
+        })
         .await
         .map_err(|failure| failure.while_trying("find the log to delete"))?;
     Ok(found.and_then(|document| document.get("_id").ok().flatten().map(RawBson::from)))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, DateTime, Document, doc};
 
 use super::{document, handles::Handles, store::MongoStore, totals};
-use crate::domain::{ActivityLog, LogFilter, LogId, LogPage, PageRequest, Timestamp, ports::PortError};
+use crate::domain::{ActivityLog, LogFilter, LogId, LogPage, PageBuilder, PageRequest, Timestamp, ports::PortError};
 
 /// How long the server may work on a read; it gives up by itself then.
 const MAX_TIME: Duration = Duration::from_secs(10);
@@ -20,14 +20,16 @@ pub(super) async fn find(store: &MongoStore, filter: &LogFilter, page: PageReque
     store
         .call(PATIENCE, move |handles| async move {
             let logs = logs_of(&handles, query.clone(), page).await?;
-            let total = total(&handles, query, page, logs.len(), correction).await?;
-            Ok(LogPage { logs, total })
+            // A page that is cut short is not shown, so nobody needs its total.
+            let total =
+                if logs.is_cut_short() { 0 } else { total(&handles, query, page, logs.len(), correction).await? };
+            Ok(logs.finish(total))
         })
         .await
         .map_err(|failure| failure.while_trying("list logs"))
 }
 
-async fn logs_of(handles: &Handles, query: Document, page: PageRequest) -> mongodb::error::Result<Vec<ActivityLog>> {
+async fn logs_of(handles: &Handles, query: Document, page: PageRequest) -> mongodb::error::Result<PageBuilder> {
     let mut cursor = handles
         .logs_to_read()
         .find(query)
@@ -38,9 +40,11 @@ async fn logs_of(handles: &Handles, query: Document, page: PageRequest) -> mongo
         .allow_disk_use(true)
         .max_time(MAX_TIME)
         .await?;
-    let mut logs = Vec::new();
+    let mut logs = PageBuilder::default();
     while cursor.advance().await? {
-        logs.push(document::decode(cursor.current()));
+        if !logs.push(document::decode(cursor.current())) {
+            break;
+        }
     }
     Ok(logs)
 }

@@ -1,4 +1,4 @@
-//! The two clients and the collections, opened once.
+//! The clients and the collections, opened once.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ const APP_NAME: &str = "eyego";
 /// each other, but never keep the worker and the watcher from writing.
 const WRITER_POOL: u32 = 8;
 const READER_POOL: u32 = 32;
+/// One to ping on, and one for when that has gone dead.
+const WATCHER_POOL: u32 = 2;
 /// How long a call looks for a server that can take it; a read has to answer within this (contract C5).
 const SERVER_SELECTION: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(5);
@@ -33,6 +35,10 @@ pub(super) struct Handles {
     writer: Database,
     /// Reads as the URI says.
     reader: Database,
+    /// Reads from the primary, with the readers' connections: for what has to be up to date.
+    primary_reader: Database,
+    /// A connection of its own for the watcher, so that no load makes the server look away.
+    watcher: Database,
 }
 
 impl Handles {
@@ -46,13 +52,17 @@ impl Handles {
         for_reader.max_pool_size.get_or_insert(READER_POOL);
         settings.max_pool_size = Some(WRITER_POOL);
         settings.min_pool_size = None;
-        let strict = DatabaseOptions::builder()
-            .write_concern(durable())
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-            .build();
+        let mut for_watcher = settings.clone();
+        for_watcher.max_pool_size = Some(WATCHER_POOL);
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let up_to_date = DatabaseOptions::builder().selection_criteria(primary.clone()).build();
+        let strict = DatabaseOptions::builder().write_concern(durable()).selection_criteria(primary).build();
+        let reader = Client::with_options(for_reader)?;
         Ok(Self {
             writer: Client::with_options(settings)?.database_with_options(&options.database, strict),
-            reader: Client::with_options(for_reader)?.database(&options.database),
+            primary_reader: reader.database_with_options(&options.database, up_to_date),
+            reader: reader.database(&options.database),
+            watcher: Client::with_options(for_watcher)?.database(&options.database),
         })
     }
 
@@ -66,6 +76,22 @@ impl Handles {
 
     pub(super) fn logs_to_read(&self) -> Collection<RawDocumentBuf> {
         self.reader.collection("useractivitylogs")
+    }
+
+    pub(super) fn watcher(&self) -> &Database {
+        &self.watcher
+    }
+
+    pub(super) fn logs_to_look_up(&self) -> Collection<RawDocumentBuf> {
+        self.primary_reader.collection("useractivitylogs")
+    }
+
+    pub(super) fn tombstones_to_look_up(&self) -> Collection<RawDocumentBuf> {
+        self.primary_reader.collection("deletedlogs")
+    }
+
+    pub(super) fn marks_to_look_up(&self) -> Collection<RawDocumentBuf> {
+        self.primary_reader.collection("deadletterlogs")
     }
 
     pub(super) fn counters(&self) -> Collection<RawDocumentBuf> {

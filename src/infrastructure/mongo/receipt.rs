@@ -19,13 +19,13 @@ pub(super) async fn receipt(store: &MongoStore, id: EventId) -> Result<Receipt, 
 /// that was repaired and sent again is stored, so its mark is asked for last.
 async fn look_up(handles: &Handles, id: EventId) -> mongodb::error::Result<Receipt> {
     let by_key = || doc! {"_id": document::key(id)};
-    if let Some(log) = handles.logs().find_one(by_key()).await? {
+    if let Some(log) = handles.logs_to_look_up().find_one(by_key()).await? {
         return Ok(Receipt::Stored(document::decode(&log)));
     }
-    if handles.tombstones().find_one(by_key()).await?.is_some() {
+    if handles.tombstones_to_look_up().find_one(by_key()).await?.is_some() {
         return Ok(Receipt::Deleted);
     }
-    Ok(match handles.marks().find_one(by_key()).await? {
+    Ok(match handles.marks_to_look_up().find_one(by_key()).await? {
         Some(mark) => Receipt::DeadLettered(mark.get_str("reason").unwrap_or_default().to_owned()),
         None => Receipt::Unknown,
     })

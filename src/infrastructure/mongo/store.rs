@@ -1,6 +1,9 @@
 //! The adapter as the application sees it; each operation has its own file.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use bson::{doc, oid::ObjectId};
@@ -35,6 +38,8 @@ pub struct MongoStore {
     preparation: watch::Sender<Preparation>,
     totals: Totals,
     status: StatusCell,
+    /// The server answers, but refuses the credentials.
+    refused: AtomicBool,
 }
 
 impl MongoStore {
@@ -47,6 +52,7 @@ impl MongoStore {
             preparation: watch::Sender::new(Preparation::Pending),
             totals: Totals::default(),
             status: StatusCell::down("not connected yet"),
+            refused: AtomicBool::new(false),
         }
     }
 
@@ -84,6 +90,10 @@ impl MongoStore {
         Ok(self.handles.get_or_init(|| opened).clone())
     }
 
+    pub(super) fn refused_is(&self, refused: bool) {
+        self.refused.store(refused, Ordering::Relaxed);
+    }
+
     pub(super) fn preparation_is(&self, state: Preparation) {
         self.preparation.send_replace(state);
         self.publish_status();
@@ -92,6 +102,9 @@ impl MongoStore {
     /// Tells the probe, and the log where that is news.
     pub(super) fn publish_status(&self) {
         let status = match (self.reach.is_up(), &*self.preparation.borrow()) {
+            (false, _) if self.refused.load(Ordering::Relaxed) => {
+                Status::Down("MongoDB refuses the credentials".to_owned())
+            }
             (false, _) => Status::Down("MongoDB does not answer".to_owned()),
             (true, Preparation::Pending) => Status::Down("its indexes and counter are being checked".to_owned()),
             (true, Preparation::Failed(reason)) => Status::Down(reason.clone()),
@@ -100,6 +113,7 @@ impl MongoStore {
         if self.status.set(status.clone()) {
             match status {
                 Status::Up => tracing::info!(mongo.database = %self.options.database, "mongodb is up"),
+                Status::Down(reason) if self.reach.is_up() => tracing::info!(reason, "mongodb is not ready yet"),
                 Status::Down(reason) => tracing::warn!(reason, "mongodb is down"),
             }
         }

@@ -39,9 +39,10 @@ impl MongoStore {
 
     async fn watch(&self) {
         let handles = self.connected().await;
-        let mut pinger = Pinger { handles, pending: None };
+        let mut pinger = Pinger { handles, pending: None, refused: false };
         loop {
             let up = pinger.answers(self.reach().is_up()).await;
+            self.refused_is(pinger.refused);
             self.reach().set(up);
             self.publish_status();
             sleep(if up { PING_EVERY } else { PING_EVERY_WHEN_DOWN }).await;
@@ -93,12 +94,18 @@ impl MongoStore {
     }
 }
 
+fn is_refusal(error: &mongodb::error::Error) -> bool {
+    matches!(*error.kind, mongodb::error::ErrorKind::Authentication { .. })
+}
+
 type Ping = JoinHandle<mongodb::error::Result<Document>>;
 
 struct Pinger {
     handles: Handles,
     /// The ping that has not been answered yet, and since when.
     pending: Option<(Instant, Ping)>,
+    /// The last answer was that the credentials are wrong.
+    refused: bool,
 }
 
 impl Pinger {
@@ -118,7 +125,10 @@ impl Pinger {
             _ => (Instant::now(), self.send()),
         };
         match timeout(patience, &mut ping).await {
-            Ok(answer) => Some(matches!(answer, Ok(Ok(_)))),
+            Ok(answer) => {
+                self.refused = matches!(&answer, Ok(Err(error)) if is_refusal(error));
+                Some(matches!(answer, Ok(Ok(_))))
+            }
             Err(_) => {
                 self.pending = Some((since, ping));
                 None
@@ -127,7 +137,7 @@ impl Pinger {
     }
 
     fn send(&self) -> Ping {
-        let writer = self.handles.writer().clone();
-        call::start(async move { writer.run_command(doc! {"ping": 1}).await })
+        let watcher = self.handles.watcher().clone();
+        call::start(async move { watcher.run_command(doc! {"ping": 1}).await })
     }
 }

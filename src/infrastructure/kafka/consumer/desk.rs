@@ -84,7 +84,7 @@ impl Desk {
         let mut next = BTreeMap::new();
         while deliveries.len() < limits.records.max(1) {
             let Some(first) = state.buffer.front() else { break };
-            bytes += value_bytes(first);
+            bytes += record_bytes(first);
             if bytes > limits.bytes && !deliveries.is_empty() {
                 break;
             }
@@ -254,13 +254,13 @@ impl Desk {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ended;
 
-fn value_bytes(delivery: &Delivery) -> usize {
-    delivery.record.value.as_ref().map_or(0, Vec::len)
+fn record_bytes(delivery: &Delivery) -> usize {
+    delivery.record.bytes()
 }
 
-/// Twice the value: as it came and as it was read.
+/// Twice the record: as it came and as it was read.
 fn weight(delivery: &Delivery) -> usize {
-    RECORD_OVERHEAD + 2 * value_bytes(delivery)
+    RECORD_OVERHEAD + 2 * record_bytes(delivery)
 }
 
 #[cfg(test)]
