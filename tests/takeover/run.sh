@@ -132,8 +132,8 @@ check 'the old service stores what the old producer sends' eventually 30 all_sto
 
 start_ours there
 check 'ours says that it waits for the group' eventually 30 not_ready 'old service' group
-check 'ours is ready for writing meanwhile' ready write
-check 'ours is ready for reading meanwhile' ready read
+check 'ours is ready for writing meanwhile' eventually 30 ready write
+check 'ours is ready for reading meanwhile' eventually 30 ready read
 check 'ours answers 202 meanwhile' post 0 30
 check 'the old service stores those, too' eventually 30 all_stored
 check 'ours still waits' not_ready 'old service' group
