@@ -30,6 +30,7 @@ pub(super) async fn build(
         source: queue.source().await.map_err(StartError::Backend)?,
         repository: store.clone(),
         dead_letters: store.clone(),
+        accountant: None,
         signal: signal.clone(),
         stop: lifecycle.stop_token(),
     };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{BackendParts, StartError, worker};
 use crate::{
     application::{
-        ingestion::{DeadLetterChain, WorkerParts, takeover::Takeover},
+        ingestion::{Accountant, DeadLetterChain, WorkerParts, takeover::Takeover},
         stored_signal::StoredSignal,
     },
     config::{KafkaSettings, MongoSettings, Problem, Role, Secret, Settings, StartPosition},
@@ -16,8 +16,8 @@ use crate::{
         ports::{ErrorChain, Probe, Status},
     },
     infrastructure::{
-        kafka::{self, DeadLetterTopic, KafkaGroup, KafkaOptions, KafkaPublisher},
-        mongo::{DeadLetterIndex, MongoOptions, MongoStore},
+        kafka::{self, DeadLetterTopic, KafkaGroup, KafkaOffsets, KafkaOptions, KafkaPublisher},
+        mongo::{DeadLetterIndex, MongoLedger, MongoOptions, MongoStore},
         status_cell::StatusCell,
     },
     lifecycle::{Lifecycle, TaskResult},
@@ -78,7 +78,10 @@ pub(super) async fn build(
             let group = Arc::new(KafkaGroup::new(options.clone()));
             let waiting = StatusCell::down("waiting for MongoDB");
             parts.worker = Some(Arc::new(WorkerProbe { waiting: waiting.clone(), joined: group.joined() }));
+            let offsets = Arc::new(KafkaOffsets::new(options.clone()));
+            let ledger = Arc::new(MongoLedger::new(Arc::clone(&store), &kafka.topic));
             let worker = Worker {
+                accountant: Accountant::new(ledger, offsets),
                 letters: DeadLetterChain(vec![
                     Arc::new(DeadLetterTopic::new(options)),
                     Arc::new(DeadLetterIndex::new(Arc::clone(&store))),
@@ -118,6 +121,7 @@ struct Worker {
     group: Arc<KafkaGroup>,
     store: Arc<MongoStore>,
     letters: DeadLetterChain,
+    accountant: Accountant,
     start: Option<StartAt>,
     waiting: StatusCell,
     signal: StoredSignal,
@@ -146,6 +150,7 @@ impl Worker {
             source,
             repository: self.store,
             dead_letters: Arc::new(self.letters),
+            accountant: Some(self.accountant),
             signal: self.signal,
             stop: self.stop,
         })

@@ -165,6 +165,7 @@ impl Pipeline {
         IngestionWorker::new(WorkerParts {
             source: Box::new(source),
             repository: flaky.clone(),
+            accountant: None,
             dead_letters: flaky,
             signal: StoredSignal::default(),
             stop: CancellationToken::new(),
@@ -271,6 +272,7 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         source: pipeline.queue.source().await.unwrap(),
         repository: down.clone(),
         dead_letters: down,
+        accountant: None,
         signal: StoredSignal::default(),
         stop: stop.clone(),
     });

@@ -7,8 +7,10 @@ mod dead_letters;
 mod error;
 mod event_publisher;
 mod event_source;
+mod ledger;
 mod log_repository;
 mod probe;
+mod verification;
 
 pub use clock::Clock;
 pub use consumer_group::{ConsumerGroup, GroupState, LegacyLogs};
@@ -16,5 +18,7 @@ pub use dead_letters::{DeadLetter, DeadLetterReason, DeadLetters};
 pub use error::{ErrorChain, PortError, PortErrorKind};
 pub use event_publisher::{EventPublisher, PublishOutcome};
 pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Malformed, Position, RawRecord};
+pub use ledger::{AccountMove, BusOffsets, Ledger, LedgerWriter};
 pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};
 pub use probe::{Probe, Status};
+pub use verification::{Verification, VerificationProgress, VerificationReporter, VerificationSummary};
