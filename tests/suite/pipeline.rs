@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use eyego::{
     application::{
         ingestion::{IngestionWorker, StepOutcome, WorkerParts},
+        progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
     domain::{
@@ -168,6 +169,7 @@ impl Pipeline {
             accountant: None,
             dead_letters: flaky,
             signal: StoredSignal::default(),
+            progress: WorkerProgress::default(),
             stop: CancellationToken::new(),
         })
     }
@@ -274,6 +276,7 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         dead_letters: down,
         accountant: None,
         signal: StoredSignal::default(),
+        progress: WorkerProgress::default(),
         stop: stop.clone(),
     });
     let interrupt = async {

@@ -20,6 +20,9 @@ pub(super) enum Alarm {
 }
 
 impl Alarm {
+    const ALL: [Self; 5] =
+        [Self::IdsTaken, Self::RecordsExpired, Self::OffsetsSkipped, Self::LedgerRestarted, Self::ManyDeadLetters];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::IdsTaken => "ids_taken",
@@ -29,6 +32,11 @@ impl Alarm {
             Self::ManyDeadLetters => "many_dead_letters",
         }
     }
+}
+
+/// Makes all alarms known at zero: a rate can only be taken of what was there before.
+pub(super) fn announce() {
+    Alarm::ALL.into_iter().for_each(|alarm| raise(alarm, 0));
 }
 
 /// Counts the alarm; the caller logs it with what it knows.

@@ -7,13 +7,13 @@ use tracing::warn;
 
 use super::{
     accountant::{Accountant, Fates},
-    alarm::DeadLetterRate,
+    alarm::{DeadLetterRate, announce},
     backoff::Backoff,
     policy::{OnError, Stage, on_error},
     sink::{IngestionError, Interruptible, Sink, pause, retry},
 };
 use crate::{
-    application::stored_signal::StoredSignal,
+    application::{progress::WorkerProgress, stored_signal::StoredSignal},
     domain::ports::{Batch, BatchLimits, DeadLetters, ErrorChain, EventSource, LogRepository},
 };
 
@@ -30,6 +30,7 @@ pub struct WorkerParts {
     /// `None` where the store counts in the very transaction that stores.
     pub accountant: Option<Accountant>,
     pub signal: StoredSignal,
+    pub progress: WorkerProgress,
     /// Ends the worker after the step in hand, or during a retry.
     pub stop: CancellationToken,
 }
@@ -52,14 +53,15 @@ pub struct IngestionWorker {
     accountant: Option<Accountant>,
     dead_letter_rate: DeadLetterRate,
     signal: StoredSignal,
+    progress: WorkerProgress,
     stop: CancellationToken,
 }
 
 impl IngestionWorker {
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { source, repository, dead_letters, accountant, signal, stop } = parts;
+        let WorkerParts { source, repository, dead_letters, accountant, signal, progress, stop } = parts;
         let sink = Sink { repository, dead_letters, stop: stop.clone() };
-        Self { source, sink, accountant, dead_letter_rate: DeadLetterRate::default(), signal, stop }
+        Self { source, sink, accountant, dead_letter_rate: DeadLetterRate::default(), signal, progress, stop }
     }
 
     /// Steps until asked to stop, then commits and leaves the group.
@@ -67,6 +69,7 @@ impl IngestionWorker {
     /// # Errors
     /// Only what no retry can mend.
     pub async fn run(mut self) -> Result<(), IngestionError> {
+        announce();
         if let Some(accountant) = &self.accountant {
             retry(Stage::OpenLedger, &self.stop, || accountant.open()).await?;
         }
@@ -91,6 +94,7 @@ impl IngestionWorker {
         if records == 0 {
             return Ok(StepOutcome::Idle);
         }
+        self.progress.holds(batch.deliveries.iter().map(|delivery| delivery.timestamp).min());
         let Some(fates) = self.sink.deal_with(batch.deliveries).await? else { return Ok(StepOutcome::Interrupted) };
         self.signal.raise();
         self.dead_letter_rate.note(&fates);
@@ -105,6 +109,7 @@ impl IngestionWorker {
                 }
             }
         }
+        self.progress.holds(None);
         Ok(StepOutcome::Done(records))
     }
 

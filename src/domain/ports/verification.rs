@@ -35,6 +35,10 @@ pub struct VerificationSummary {
     pub unknown: u64,
     /// On the bus and not drained yet.
     pub pending: u64,
+    /// Stored once, and no longer held by the bus.
+    pub not_retained: u64,
+    /// Removed unread by the bus's retention.
+    pub expired: u64,
     pub missing: u64,
     /// Stored, but not as it was written.
     pub damaged: u64,

@@ -13,6 +13,7 @@ mod dead_letter_index;
 mod delete;
 mod document;
 mod error;
+mod fates;
 mod find;
 mod from_json;
 mod handles;
@@ -27,6 +28,7 @@ mod to_json;
 mod totals;
 
 pub use dead_letter_index::DeadLetterIndex;
+pub use fates::MongoFates;
 pub use ledger::MongoLedger;
 pub use options::{InvalidMongoUri, MongoOptions};
 pub use store::MongoStore;
