@@ -159,7 +159,8 @@ pub(super) fn consumer(options: &KafkaOptions) -> ClientConfig {
         config
             .set("partition.assignment.strategy", DEFAULT_ASSIGNOR)
             .set("session.timeout.ms", "15000")
-            .set("heartbeat.interval.ms", "3000");
+            // A rebalance waits for every member's next heartbeat, and a cooperative one does so twice.
+            .set("heartbeat.interval.ms", "1000");
     }
     finished(config, options)
 }
