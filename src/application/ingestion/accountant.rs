@@ -150,3 +150,7 @@ fn report_gaps(known: &Accounts, moves: &[AccountMove]) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "accountant_tests.rs"]
+mod tests;
