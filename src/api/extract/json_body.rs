@@ -10,7 +10,7 @@ use axum::{
         header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
     },
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -28,17 +28,29 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// What cannot be packed gets a little larger by trying.
 const PACKING_OVERHEAD: usize = 64 << 10;
 
-/// The text of a JSON body; empty where there was none. Its share of the budget is held until it is dropped.
+/// A JSON body; empty where there was none.
 #[derive(Debug)]
 pub(in crate::api) struct JsonBody {
     bytes: Bytes,
-    _share: OwnedSemaphorePermit,
+    share: BodyShare,
+}
+
+/// A body's share of the budget. To be held for as long as what was read from the body is in memory.
+#[derive(Debug)]
+pub(in crate::api) struct BodyShare {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl JsonBody {
-    pub(in crate::api) fn text(&self) -> Result<&str, ApiError> {
+    /// Reads the text; the body itself is gone then, its share of the budget is not.
+    pub(in crate::api) fn read<T>(
+        self,
+        read: impl FnOnce(&str) -> Result<T, ApiError>,
+    ) -> Result<(T, BodyShare), ApiError> {
         let bytes = self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.bytes);
-        std::str::from_utf8(bytes).map_err(|error| ApiError::new(ErrorCode::InvalidJson, error.to_string()))
+        let text =
+            std::str::from_utf8(bytes).map_err(|error| ApiError::new(ErrorCode::InvalidJson, error.to_string()))?;
+        Ok((read(text)?, self.share))
     }
 }
 
@@ -74,7 +86,7 @@ async fn read(headers: &HeaderMap, body: &mut Body, intake: &Intake) -> Result<J
         _ => (2 * intake.max_body_bytes, intake.max_body_bytes + PACKING_OVERHEAD),
     };
     let mut share = reserve(intake, expected)?;
-    let packed = timeout(intake.body_timeout, collect(body, limit)).await.map_err(|_| ErrorCode::BodyTimeout)??;
+    let packed = timeout(intake.body_timeout, collect(body, limit, announced.unwrap_or(0))).await.map_err(|_| ErrorCode::BodyTimeout)??;
     if !packed.is_empty() && !headers.contains_key(CONTENT_TYPE) {
         return Err(no_content_type());
     }
@@ -83,7 +95,7 @@ async fn read(headers: &HeaderMap, body: &mut Body, intake: &Intake) -> Result<J
         packing => packing.unpack(&packed, intake.max_body_bytes)?.into(),
     };
     drop(share.split(expected.saturating_sub(bytes.len())));
-    Ok(JsonBody { bytes, _share: share })
+    Ok(JsonBody { bytes, share: BodyShare { _permit: share } })
 }
 
 /// A body needs its type; whether there is one without is known only once it is read.
@@ -122,26 +134,28 @@ fn reserve(intake: &Intake, bytes: usize) -> Result<OwnedSemaphorePermit, ApiErr
     })
 }
 
-async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, ApiError> {
+async fn collect(body: &mut Body, limit: usize, announced: usize) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::new(ErrorCode::InvalidBody, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + whole.len() + data.len() > limit {
             return Err(too_large(limit));
         }
-        // Most bodies come in one piece, which is then not copied.
-        if first.is_empty() && whole.is_empty() {
+        // Most bodies come in one piece, which is then not copied. The first of several is: it lies in the connection's
+        // read buffer, which would have to be made anew for the next.
+        if first.is_empty() && whole.is_empty() && data.len() >= announced {
             first = data;
         } else {
             if whole.is_empty() {
+                whole.reserve_exact(announced.min(limit).max(first.len() + data.len()));
                 whole.extend_from_slice(&std::mem::take(&mut first));
             }
             whole.extend_from_slice(&data);
         }
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
 async fn drain(body: &mut Body) {

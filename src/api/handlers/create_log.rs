@@ -52,7 +52,8 @@ pub(in crate::api) async fn create_log(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let submission = parse(body.text()?, idempotency_key(&headers)?)?;
+    let key = idempotency_key(&headers)?;
+    let (submission, _share) = body.read(|text| parse(text, key))?;
     let event_id = state.logs.submit(submission).await?.to_string();
     let location = [(LOCATION, format!("/api/logs/events/{event_id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(Accepted { message: ACCEPTED, event_id })).into_response())

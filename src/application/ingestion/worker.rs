@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A batch of 1,000 is where a bulk insert stops getting cheaper per document; the bytes bound the memory.
-const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 4 << 20 };
+const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 2 << 20 };
 /// How long one read waits for records; only how often an idle worker looks round.
 const WAIT: Duration = Duration::from_secs(1);
 

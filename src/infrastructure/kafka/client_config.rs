@@ -148,8 +148,8 @@ pub(super) fn consumer(options: &KafkaOptions) -> ClientConfig {
     config
         .set("max.poll.interval.ms", DEFAULT_MAX_POLL_INTERVAL.as_millis().to_string())
         .set("fetch.wait.max.ms", "100")
-        .set("fetch.max.bytes", "8388608")
-        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.max.bytes", "4194304")
+        .set("queued.max.messages.kbytes", "8192")
         .set("queued.min.messages", "10000")
         // The default of a second would stall a small queue for a second each time it is full.
         .set("fetch.queue.backoff.ms", "50")

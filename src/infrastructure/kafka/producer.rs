@@ -195,6 +195,8 @@ impl EventPublisher for KafkaPublisher {
         let Some(pending) = self.with_live(begin_all) else {
             return batch.iter().map(|_| PublishOutcome::Refused(self.circuit.refusal())).collect();
         };
+        // The client has copies of its own.
+        drop(batch);
         let mut outcomes = Vec::with_capacity(pending.len());
         for one in pending {
             outcomes.push(self.outcome(one, begun).await);

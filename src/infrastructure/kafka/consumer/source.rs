@@ -27,7 +27,7 @@ use crate::{
     infrastructure::status_cell::StatusCell,
 };
 
-const CAPACITY: Capacity = Capacity { records: 5000, bytes: 16 * 1024 * 1024 };
+const CAPACITY: Capacity = Capacity { records: 5000, bytes: 8 * 1024 * 1024 };
 /// Destroying a native consumer may hang; nobody waits longer for it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
