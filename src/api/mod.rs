@@ -9,6 +9,7 @@ mod middleware;
 mod openapi;
 mod router;
 mod server;
+mod short_reads;
 mod state;
 
 pub use error_code::ErrorCode;

@@ -23,10 +23,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::router::{App, app};
+use super::{
+    router::{App, app},
+    short_reads::ShortReads,
+};
 use crate::domain::ports::ErrorChain;
 
-/// A request's line and headers together; above it 431. Also what a connection's read buffer may grow to.
+/// A request's line and headers together; above it 431.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// The bounds of a server.
@@ -83,13 +86,13 @@ fn connection(
     stream: TcpStream,
     app: App,
     limits: ServerLimits,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<App>> {
+) -> http1::Connection<TokioIo<ShortReads>, TowerToHyperService<App>> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .serve_connection(TokioIo::new(ShortReads::new(stream)), TowerToHyperService::new(app))
 }
 
 /// The next connection together with its place; `None` when stopped.

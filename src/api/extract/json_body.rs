@@ -86,7 +86,9 @@ async fn read(headers: &HeaderMap, body: &mut Body, intake: &Intake) -> Result<J
         _ => (2 * intake.max_body_bytes, intake.max_body_bytes + PACKING_OVERHEAD),
     };
     let mut share = reserve(intake, expected)?;
-    let packed = timeout(intake.body_timeout, collect(body, limit, announced.unwrap_or(0))).await.map_err(|_| ErrorCode::BodyTimeout)??;
+    let packed = timeout(intake.body_timeout, collect(body, limit, announced.unwrap_or(0)))
+        .await
+        .map_err(|_| ErrorCode::BodyTimeout)??;
     if !packed.is_empty() && !headers.contains_key(CONTENT_TYPE) {
         return Err(no_content_type());
     }
