@@ -1,8 +1,9 @@
 //! The fault suite: a load on the built binary, a fault in the middle, and an account of every log at the end.
 //!
-//! Without arguments the quick part runs, with `FAULTS=all` everything (`tests/faults.sh`), with `FAULTS=name,name` or
-//! names as arguments those whose names contain one of them. `--list` shows the names. Scenarios on servers need the
-//! programs that `tests/servers.sh` fetches; without them only the embedded ones run, unless `REQUIRE_SERVICES=1`.
+//! Without arguments the quick part runs; with `FAULTS=all` everything (`tests/faults.sh`), each loop at its full length
+//! and with bounds on times; with `FAULTS=name,name` those whose names contain one of the words. Words as arguments
+//! choose too, at the length of the quick part. `--list` shows the names. Scenarios on servers need the programs that
+//! `tests/servers.sh` fetches; without them only the embedded ones run, unless `REQUIRE_SERVICES=1`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -43,6 +43,8 @@ pub(crate) struct Rig {
     pub(crate) exceptions: Exceptions,
     /// A reset takes the group's offsets back on purpose.
     pub(crate) commits_may_go_back: bool,
+    /// What a client of the suite itself needs to be let in.
+    pub(crate) kafka_properties: Vec<(String, String)>,
     logs: Vec<PathBuf>,
     store: Option<Store>,
 }
@@ -65,6 +67,7 @@ impl Rig {
             row: Row::default(),
             exceptions: Exceptions::default(),
             commits_may_go_back: false,
+            kafka_properties: Vec::new(),
             logs: Vec::new(),
             store: None,
         }
@@ -132,7 +135,7 @@ impl Rig {
             brokers: self.environment["KAFKA_BROKERS"].clone(),
             topic: self.environment["KAFKA_TOPIC"].clone(),
             group: self.environment["KAFKA_CONSUMER_GROUP"].clone(),
-            properties: Vec::new(),
+            properties: self.kafka_properties.clone(),
         }
     }
 

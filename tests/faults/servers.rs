@@ -63,6 +63,12 @@ fn run(line: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Runs one of Kafka's own tools.
+pub(crate) fn kafka_tool(class: &str, arguments: &[&str]) {
+    let words: Vec<_> = [class].iter().chain(arguments).copied().collect();
+    run("java -cp \"$CACHE/kafka-$KAFKA_VERSION/*\" \"$@\"", &words);
+}
+
 /// Whether Kafka and MongoDB can be started; installs them first if asked to.
 pub(crate) fn available(install: bool) -> Result<(), String> {
     let ask = if install {
@@ -93,7 +99,7 @@ pub(crate) struct Server {
 impl Server {
     /// Chooses its port; nothing runs yet.
     pub(crate) fn new(kind: Kind, name: &str, settings: &[&str]) -> Self {
-        let port = run("port_of \"$1\" client", &[name]).parse().unwrap();
+        let port = port_of(name, "client");
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         Self { name: name.to_owned(), kind, settings, port }
     }
@@ -165,6 +171,11 @@ impl Drop for Server {
         }
         let _ = std::fs::remove_dir_all(run_folder().join(&self.name).join("data"));
     }
+}
+
+/// Chosen once, then remembered.
+pub(crate) fn port_of(name: &str, kind: &str) -> u16 {
+    run("port_of \"$@\"", &[name, kind]).parse().unwrap()
 }
 
 /// The first of them becomes primary.

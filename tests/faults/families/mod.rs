@@ -2,4 +2,5 @@
 
 pub(crate) mod kafka;
 pub(crate) mod mongo;
+mod oddities;
 pub(crate) mod service;

@@ -39,8 +39,11 @@ const BEFORE: Duration = Duration::from_secs(7);
 
 /// Whatever MongoDB does, a POST needs only Kafka.
 fn all_were_taken(posts: &[Post]) {
-    let other = posts.iter().find(|post| post.event_id().is_none());
-    assert!(other.is_none(), "a POST needs no MongoDB, but: {other:?}");
+    let refused = posts.iter().find(|post| post.is_refused());
+    assert!(refused.is_none(), "a POST needs no MongoDB, but: {refused:?}");
+    // The machine itself may stall for longer than a post waits.
+    let unknown = posts.iter().filter(|post| post.is_unknown()).count();
+    assert!(unknown * 100 < posts.len(), "a POST needs no MongoDB, but {unknown} outcomes are unknown");
 }
 
 fn killed(rig: &mut Rig) {
