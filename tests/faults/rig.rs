@@ -195,7 +195,7 @@ impl Rig {
     pub(crate) fn fault_ended(&mut self, load: &Load) {
         let (ended, began) = (load.elapsed(), Instant::now());
         patience(DRAIN, "posts are taken again after the fault", || load.taken_since(ended).is_some());
-        let acknowledged = load.acknowledged();
+        let acknowledged: Vec<_> = load.acknowledged().into_iter().filter(|id| self.is_wanted(id)).collect();
         patience(DRAIN, "what was acknowledged is stored after the fault", || {
             thread::sleep(Duration::from_millis(40));
             self.store().holds(&acknowledged)

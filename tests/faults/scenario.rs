@@ -51,7 +51,13 @@ impl Scenario {
 
 /// All scenarios, those that need the machine to themselves last.
 pub(crate) fn all() -> Vec<Scenario> {
-    let families = [families::service::ALL, families::mongo::ALL, families::kafka::ALL];
+    let families = [
+        families::service::ALL,
+        families::mongo::ALL,
+        families::kafka::ALL,
+        families::data::ALL,
+        families::deletes::ALL,
+    ];
     let mut all: Vec<_> = families.into_iter().flatten().copied().collect();
     all.sort_by_key(|scenario| scenario.alone);
     all

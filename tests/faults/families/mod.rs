@@ -1,5 +1,7 @@
 //! The scenarios, by what is hurt.
 
+pub(crate) mod data;
+pub(crate) mod deletes;
 pub(crate) mod kafka;
 pub(crate) mod mongo;
 mod oddities;

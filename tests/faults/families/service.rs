@@ -1,6 +1,7 @@
 //! The service itself: killed, ended, frozen, restarted beside its replicas, and in two halves.
 
 use std::{
+    collections::HashSet,
     io::{Read, Write},
     net::TcpStream,
     thread,
@@ -59,7 +60,7 @@ fn terminated(rig: &mut Rig) {
         let served: Vec<_> = (0..20).map(|_| begin_to_post(rig.service().recipe.port)).collect();
         let began = Instant::now();
         rig.service().signal("TERM");
-        let answers = thread::spawn(|| served.into_iter().map(finish_posting).collect::<Vec<_>>());
+        let answers = thread::spawn(|| finish_posting(served));
         let status = rig.service_mut().wait();
         assert_eq!(status.code(), Some(0), "after SIGTERM");
         assert!(began.elapsed() < Duration::from_secs(25), "the shutdown took {:?}", began.elapsed());
@@ -71,9 +72,13 @@ fn terminated(rig: &mut Rig) {
     }
     rig.fault_ended(&load);
     let posts = rig.account(load);
-    let broken = posts.iter().filter(|post| post.outcome == Outcome::Broken).count();
-    // A connection that was idle when it was closed may have had a request on its way.
-    assert!(broken <= 10, "{broken} connections were cut");
+    // A connection that was idle when it was closed may have had a request on its way; one that was read has to be
+    // answered, and whatever is stored was read.
+    let stored: HashSet<_> = rig.store().all().into_iter().map(|log| log.action).collect();
+    let cut: Vec<_> = posts.iter().filter(|post| post.outcome == Outcome::Broken).collect();
+    let served = cut.iter().filter(|post| stored.contains(&post.number.to_string())).count();
+    rig.row.note(format!("{} connections closed with a request on its way", cut.len()));
+    assert_eq!(served, 0, "requests that were served and not answered");
     let late = rig.store().all().iter().filter(|log| log.action == "late").count();
     assert_eq!(late, 40, "requests that were being served are stored");
 }
@@ -94,10 +99,14 @@ fn begin_to_post(port: u16) -> TcpStream {
     stream
 }
 
-fn finish_posting(mut stream: TcpStream) -> String {
-    let mut answer = String::new();
-    let exchanged = stream.write_all(LATE).and_then(|()| stream.read_to_string(&mut answer));
-    exchanged.map_or_else(|error| error.to_string(), |_| answer)
+fn finish_posting(mut streams: Vec<TcpStream>) -> Vec<String> {
+    let sent: Vec<_> = streams.iter_mut().map(|stream| stream.write_all(LATE)).collect();
+    let read = |(mut stream, sent): (TcpStream, std::io::Result<()>)| {
+        let mut answer = String::new();
+        let exchanged = sent.and_then(|()| stream.read_to_string(&mut answer));
+        exchanged.map_or_else(|error| error.to_string(), |_| answer)
+    };
+    streams.into_iter().zip(sent).map(read).collect()
 }
 
 /// SIGSTOP for longer than the session: its partitions move, and what wakes up is a zombie with a batch in hand.
