@@ -21,6 +21,7 @@ end_all() {
         place+=$(readlink "$pid/cwd" 2>/dev/null) || true
         [[ $place != *"$FAULTS_RUN/"* ]] || kill -KILL "${pid#/proc/}" 2>/dev/null || true
     done
+    awk -v run="$FAULTS_RUN/" 'index($2, run) == 1 { print $2 }' /proc/mounts | xargs -r umount -l || true
 }
 
 mkdir -p "$root/target/servers"

@@ -11,6 +11,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     message::{Headers, Message, OwnedMessage},
+    metadata::MetadataPartition,
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
 
@@ -57,7 +58,7 @@ impl Kafka {
     pub(crate) fn ends(&self, topic: &str) -> Option<Ends> {
         let reader = self.reader("nobody");
         let metadata = reader.fetch_metadata(Some(topic), TIMEOUT).ok()?;
-        let ids: Vec<_> = metadata.topics().first()?.partitions().iter().map(|one| one.id()).collect();
+        let ids: Vec<_> = metadata.topics().first()?.partitions().iter().map(MetadataPartition::id).collect();
         ids.into_iter().map(|id| Some((id, reader.fetch_watermarks(topic, id, TIMEOUT).ok()?))).collect()
     }
 

@@ -102,11 +102,6 @@ impl Load {
         self.shared.posts().clone()
     }
 
-    /// How many posts have ended.
-    pub(crate) fn count(&self) -> usize {
-        self.shared.posts().len()
-    }
-
     /// The event ids of all that is acknowledged so far.
     pub(crate) fn acknowledged(&self) -> Vec<String> {
         self.shared.posts().iter().filter_map(Post::event_id).collect()

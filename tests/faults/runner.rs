@@ -134,7 +134,7 @@ fn run(scenario: Scenario, whole: bool) -> Ended {
         rig.prepare(scenario.setup);
         (scenario.run)(&mut rig);
     }));
-    let failure = outcome.err().map(|_| LAST_PANIC.with_borrow(Clone::clone) + &rig.evidence());
+    let failure = outcome.err().map(|_| last_panic() + &rig.evidence());
     let (took, row, folder) = (began.elapsed(), rig.row.clone(), rig.folder.clone());
     drop(rig);
     match &failure {
@@ -145,6 +145,11 @@ fn run(scenario: Scenario, whole: bool) -> Ended {
         Some(failure) => println!("test {} ... FAILED ({:.0} s)\n    {failure}", scenario.name, took.as_secs_f64()),
     }
     Ended { scenario, row, took, failure }
+}
+
+/// What the last panic of this thread said.
+pub(crate) fn last_panic() -> String {
+    LAST_PANIC.with_borrow(Clone::clone)
 }
 
 fn remember_panics() {

@@ -57,6 +57,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         families::kafka::ALL,
         families::data::ALL,
         families::deletes::ALL,
+        families::embedded::ALL,
     ];
     let mut all: Vec<_> = families.into_iter().flatten().copied().collect();
     all.sort_by_key(|scenario| scenario.alone);

@@ -86,7 +86,8 @@ fn delivered_again(rig: &Rig, event_ids: &[String]) -> usize {
     }
     let kafka = rig.kafka();
     let committed = kafka.committed().unwrap();
-    let open = kafka.records(&kafka.topic).into_iter().filter(|record| record.offset() >= committed[&record.partition()]);
+    let open =
+        kafka.records(&kafka.topic).into_iter().filter(|record| record.offset() >= committed[&record.partition()]);
     open.filter(|record| header(record, "event-id").is_some_and(|id| event_ids.contains(&id))).count()
 }
 

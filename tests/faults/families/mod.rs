@@ -2,6 +2,7 @@
 
 pub(crate) mod data;
 pub(crate) mod deletes;
+pub(crate) mod embedded;
 pub(crate) mod kafka;
 pub(crate) mod mongo;
 mod oddities;
