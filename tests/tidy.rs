@@ -37,6 +37,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bson", &["infrastructure/mongo"]),
     ("rusqlite", &["infrastructure/embedded"]),
     ("clap", &["config"]),
+    ("indicatif", &["commands"]),
+    ("metrics", &["api", "application", "telemetry"]),
+    ("metrics_exporter_prometheus", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("tokio", &["api", "application", "bootstrap", "commands", "infrastructure", "lifecycle"]),
 ];
@@ -234,6 +237,21 @@ fn every_error_code_is_in_the_list_with_its_status_and_no_other_is() {
         assert!(rows.contains(&(code.word(), status.as_str())), "{} {status} is not in docs/ERRORS.md", code.word());
     }
     assert_eq!(rows.len(), eyego::api::ErrorCode::ALL.len(), "docs/ERRORS.md lists codes that do not exist");
+}
+
+#[test]
+fn every_metric_is_described_and_listed() {
+    let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md")).unwrap();
+    let described: BTreeSet<&str> = eyego::telemetry::CATALOG.iter().map(|(name, _)| *name).collect();
+    for name in &described {
+        assert!(list.contains(&format!("| `{name}` |")), "docs/METRICS.md does not list {name}");
+    }
+    for (file, path) in sources() {
+        let source = fs::read_to_string(path).unwrap();
+        for name in source.split('"').filter(|text| text.starts_with("eyego_") && !text.contains(' ')) {
+            assert!(described.contains(name), "{file} measures {name}, which telemetry does not describe");
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the test may ask for a new document")]

@@ -9,7 +9,10 @@ use axum::{
 };
 
 use super::{dto::error::ErrorBody, error_code::ErrorCode};
-use crate::{application::log_service::ServiceError, domain::MAX_PAGE_BYTES};
+use crate::{
+    application::{ledger_service::LedgerError, log_service::ServiceError},
+    domain::MAX_PAGE_BYTES,
+};
 
 /// Seconds until a refused client should try again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -62,6 +65,16 @@ impl From<ServiceError> for ApiError {
             ServiceError::StoreFailed(_) => ErrorCode::Internal,
             ServiceError::DeleteUnconfirmed => ErrorCode::DeleteUnconfirmed,
             ServiceError::TooManyWaiters => ErrorCode::TooManyWaiters,
+        };
+        Self::caused_by(code, error)
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        let code = match &error {
+            LedgerError::BusUnavailable(_) => ErrorCode::BusUnavailable,
+            LedgerError::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
         };
         Self::caused_by(code, error)
     }

@@ -66,6 +66,7 @@ error_codes! {
     DeadLettered => UNPROCESSABLE_ENTITY, "dead_lettered", "Event can not become a log";
     Internal => INTERNAL_SERVER_ERROR, "internal_error", "Internal server error";
     QueueUnavailable => SERVICE_UNAVAILABLE, "queue_unavailable", "The log was not taken; try again";
+    BusUnavailable => SERVICE_UNAVAILABLE, "bus_unavailable", "The bus is away; try again";
     StoreUnavailable => SERVICE_UNAVAILABLE, "store_unavailable", "The store is away; try again";
     StoreNotConfigured => SERVICE_UNAVAILABLE, "store_not_configured", "This instance only takes logs";
     Overloaded => SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; try again";

@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    handlers::{create_log, delete_log, get_log, get_receipt, health, list_logs},
+    handlers::{create_log, delete_log, get_ledger, get_log, get_receipt, health, list_logs, metrics},
     state::{LogState, OpsState},
 };
 
@@ -28,6 +28,8 @@ pub(super) fn ops_routes() -> OpenApiRouter<OpsState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::health))
+        .routes(routes!(get_ledger::get_ledger))
+        .routes(routes!(metrics::metrics))
 }
 
 pub(super) fn log_routes() -> OpenApiRouter<LogState> {

@@ -85,7 +85,12 @@ mod tests {
         let broken: Arc<dyn Probe> = Arc::new(Broken);
         let parts = HealthParts { bus: broken.clone(), store: None, worker: None, lifecycle: broken };
         let health = Arc::new(HealthService::new(parts, false, false));
-        let ops = OpsState { health, about: About { backend: "embedded", role: "worker" } };
+        let ops = OpsState {
+            health,
+            about: About { backend: "embedded", role: "worker" },
+            ledger: None,
+            metrics: String::new,
+        };
         let request = Request::get("/health").header("x-request-id", "abc").body(Body::empty()).unwrap();
         let response = router(ops, None, &[]).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use crate::application::{health_service::HealthService, log_service::LogService};
+use crate::application::{health_service::HealthService, ledger_service::LedgerService, log_service::LogService};
 
 /// What a process says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,10 @@ pub struct About {
 pub struct OpsState {
     pub health: Arc<HealthService>,
     pub about: About,
+    /// `None` in a process without a store.
+    pub ledger: Option<Arc<LedgerService>>,
+    /// The metrics as Prometheus reads them.
+    pub metrics: fn() -> String,
 }
 
 /// How request bodies are taken in.

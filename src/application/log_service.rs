@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::{Counter, counter};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +63,33 @@ pub struct LogService {
     signal: StoredSignal,
     waiters: Semaphore,
     page_reads: Semaphore,
+    published: Published,
     stop: CancellationToken,
+}
+
+/// Events by what the bus said of them.
+struct Published {
+    taken: Counter,
+    refused: Counter,
+    unknown: Counter,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        let counter = |outcome: &'static str| counter!("eyego_published_total", "outcome" => outcome);
+        Self { taken: counter("taken"), refused: counter("refused"), unknown: counter("unknown") }
+    }
+}
+
+impl Published {
+    fn count(&self, outcome: &PublishOutcome) {
+        match outcome {
+            PublishOutcome::Taken => &self.taken,
+            PublishOutcome::Refused(_) => &self.refused,
+            PublishOutcome::Unknown(_) => &self.unknown,
+        }
+        .increment(1);
+    }
 }
 
 impl LogService {
@@ -77,7 +104,7 @@ impl LogService {
         stop: CancellationToken,
     ) -> Self {
         let (waiters, page_reads) = (Semaphore::new(max_waiters), Semaphore::new(MAX_PAGE_READS));
-        Self { publisher, repository, clock, signal, waiters, page_reads, stop }
+        Self { publisher, repository, clock, signal, waiters, page_reads, published: Published::default(), stop }
     }
 
     /// Publishes the log. `Ok` means that it is durable and will be stored exactly once; the id is the same for every
@@ -87,7 +114,11 @@ impl LogService {
     pub async fn submit(&self, submission: Submission) -> Result<EventId, ServiceError> {
         let event = self.event(submission);
         let id = event.id;
-        match self.publisher.publish(vec![event]).await.pop() {
+        let outcome = self.publisher.publish(vec![event]).await.pop();
+        if let Some(outcome) = &outcome {
+            self.published.count(outcome);
+        }
+        match outcome {
             Some(PublishOutcome::Taken) => Ok(id),
             Some(PublishOutcome::Refused(error)) if error.kind() == PortErrorKind::Rejected => {
                 Err(ServiceError::NeverTaken(error))

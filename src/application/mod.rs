@@ -2,5 +2,9 @@
 
 pub mod health_service;
 pub mod ingestion;
+pub mod lag_watch;
+pub mod ledger_service;
 pub mod log_service;
+pub mod progress;
 pub mod stored_signal;
+pub mod verification;

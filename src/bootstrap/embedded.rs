@@ -4,36 +4,31 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{BackendParts, StartError, worker as task};
+use super::{BackendParts, StartError, Surroundings, worker as task};
 use crate::{
-    application::{ingestion::WorkerParts, stored_signal::StoredSignal},
-    config::{EmbeddedSettings, Settings},
-    domain::ports::{Clock, Probe},
+    application::ingestion::WorkerParts,
+    config::EmbeddedSettings,
+    domain::ports::Probe,
     infrastructure::{
         embedded::{DataFolder, EmbeddedQueue, EmbeddedStore},
         status_cell::StatusCell,
     },
-    lifecycle::Lifecycle,
 };
 
-pub(super) async fn build(
-    embedded: &EmbeddedSettings,
-    settings: &Settings,
-    lifecycle: &Lifecycle,
-    clock: &Arc<dyn Clock>,
-    signal: &StoredSignal,
-) -> Result<BackendParts, StartError> {
+pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>) -> Result<BackendParts, StartError> {
     let folder = DataFolder::open(&embedded.data_dir)?;
     let queue = Arc::new(EmbeddedQueue::open(&folder)?);
-    let store = Arc::new(EmbeddedStore::open(&folder, Arc::clone(clock), settings.tombstone_days)?);
+    let store = Arc::new(EmbeddedStore::open(&folder, Arc::clone(&around.clock), around.settings.tombstone_days)?);
     let parts = WorkerParts {
         source: queue.source().await.map_err(StartError::Backend)?,
         repository: store.clone(),
         dead_letters: store.clone(),
-        signal: signal.clone(),
-        stop: lifecycle.stop_token(),
+        accountant: None,
+        signal: around.signal.clone(),
+        progress: around.progress.clone(),
+        stop: around.lifecycle.stop_token(),
     };
-    lifecycle.spawn("worker", task::drain(parts)).await;
+    around.lifecycle.spawn("worker", task::drain(parts)).await;
     // A disk that refuses writes stops intake and drain, but not reading.
     let (bus, worker): (Arc<dyn Probe>, Arc<dyn Probe>) = (Arc::new(queue.status()), Arc::new(store.status()));
     let closing = {
@@ -53,6 +48,7 @@ pub(super) async fn build(
         bus,
         worker: Some(worker),
         store: Some(Arc::new(StatusCell::up())),
+        ledger: None,
         bus_stop: CancellationToken::new(),
         closing,
         backend: "embedded",

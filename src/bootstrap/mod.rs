@@ -3,7 +3,10 @@
 
 mod embedded;
 mod servers;
+mod verify;
 mod worker;
+
+pub use verify::verify;
 
 use std::{
     future::Future,
@@ -20,7 +23,10 @@ use crate::{
     api::{self, About, Intake, LogState, OpsState, ServerLimits},
     application::{
         health_service::{HealthParts, HealthService},
+        lag_watch::LagWatch,
+        ledger_service::LedgerService,
         log_service::LogService,
+        progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
     config::{Backend, HttpSettings, Problem, Role, Settings},
@@ -44,11 +50,22 @@ pub enum StartError {
     MongoUri(InvalidMongoUri),
     #[error("the backend could not be set up")]
     Backend(#[source] crate::domain::ports::PortError),
+    #[error("ROLE=api with Kafka alone has no store that could be verified")]
+    NothingToVerify,
     #[error("signals cannot be listened to")]
     Signals(#[source] std::io::Error),
 }
 
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What every backend is built with.
+struct Surroundings<'a> {
+    settings: &'a Settings,
+    lifecycle: &'a Lifecycle,
+    clock: Arc<dyn Clock>,
+    signal: StoredSignal,
+    progress: WorkerProgress,
+}
 
 /// What a backend brings. Its tasks are spawned already.
 struct BackendParts {
@@ -57,6 +74,7 @@ struct BackendParts {
     bus: Arc<dyn Probe>,
     store: Option<Arc<dyn Probe>>,
     worker: Option<Arc<dyn Probe>>,
+    ledger: Option<Arc<LedgerService>>,
     /// Cancelled once no request is in flight any more.
     bus_stop: CancellationToken,
     /// Run once all tasks have ended.
@@ -110,17 +128,29 @@ impl Application {
         let failed = |error| StartError::Listen(address, error);
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let signal = StoredSignal::default();
+        let around = Surroundings {
+            settings: &settings,
+            lifecycle: &lifecycle,
+            clock: Arc::new(SystemClock),
+            signal: StoredSignal::default(),
+            progress: WorkerProgress::default(),
+        };
         let parts = match &settings.backend {
-            Backend::Embedded(embedded) => embedded::build(embedded, &settings, &lifecycle, &clock, &signal).await?,
-            Backend::Servers { kafka, mongo } => {
-                servers::build(kafka, Some(mongo), &settings, &lifecycle, &signal).await?
-            }
-            Backend::KafkaOnly(kafka) => servers::build(kafka, None, &settings, &lifecycle, &signal).await?,
+            Backend::Embedded(embedded) => embedded::build(embedded, &around).await?,
+            Backend::Servers { kafka, mongo } => servers::build(kafka, Some(mongo), &around).await?,
+            Backend::KafkaOnly(kafka) => servers::build(kafka, None, &around).await?,
         };
         let greeting = greeting(address, &parts.data, settings.role);
-        let closing = serve_http(listener, parts, &settings, &lifecycle, clock, signal).await;
+        if let Some(ledger) = &parts.ledger {
+            let watch = LagWatch::new(Arc::clone(ledger), around.progress.clone(), Arc::clone(&around.clock));
+            let stop = lifecycle.stop_token();
+            let watching = async move {
+                watch.run(stop).await;
+                Ok(())
+            };
+            lifecycle.spawn("lag", watching).await;
+        }
+        let closing = serve_http(listener, parts, around).await;
         Ok(Self { lifecycle, closing, greeting, shutdown_timeout: settings.shutdown_timeout })
     }
 
@@ -152,14 +182,8 @@ impl Application {
     }
 }
 
-async fn serve_http(
-    listener: TcpListener,
-    parts: BackendParts,
-    settings: &Settings,
-    lifecycle: &Lifecycle,
-    clock: Arc<dyn Clock>,
-    signal: StoredSignal,
-) -> Closing {
+async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surroundings<'_>) -> Closing {
+    let Surroundings { settings, lifecycle, clock, signal, .. } = around;
     let http = &settings.http;
     let has_api = settings.role != Role::Worker;
     let bus_stop = parts.bus_stop;
@@ -175,7 +199,7 @@ async fn serve_http(
         has_api && parts.repository.is_some(),
     );
     let about = About { backend: parts.backend, role: role_word(settings.role) };
-    let ops = OpsState { health: Arc::new(health), about };
+    let ops = OpsState { health: Arc::new(health), about, ledger: parts.ledger, metrics: telemetry::metrics };
     let logs = has_api.then(|| LogState {
         logs: Arc::new(LogService::new(
             parts.publisher,

@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{BackendParts, StartError, worker};
+use super::{BackendParts, StartError, Surroundings, worker};
 use crate::{
     application::{
-        ingestion::{DeadLetterChain, WorkerParts, takeover::Takeover},
+        ingestion::{Accountant, DeadLetterChain, WorkerParts, takeover::Takeover},
+        ledger_service::LedgerService,
+        progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
     config::{KafkaSettings, MongoSettings, Problem, Role, Secret, Settings, StartPosition},
@@ -16,8 +18,8 @@ use crate::{
         ports::{ErrorChain, Probe, Status},
     },
     infrastructure::{
-        kafka::{self, DeadLetterTopic, KafkaGroup, KafkaOptions, KafkaPublisher},
-        mongo::{DeadLetterIndex, MongoOptions, MongoStore},
+        kafka::{self, DeadLetterTopic, KafkaGroup, KafkaOffsets, KafkaOptions, KafkaPublisher},
+        mongo::{DeadLetterIndex, MongoLedger, MongoOptions, MongoStore},
         status_cell::StatusCell,
     },
     lifecycle::{Lifecycle, TaskResult},
@@ -43,10 +45,9 @@ pub(super) fn check_start(text: &str) -> Result<(), String> {
 pub(super) async fn build(
     kafka: &KafkaSettings,
     mongo: Option<&MongoSettings>,
-    settings: &Settings,
-    lifecycle: &Lifecycle,
-    signal: &StoredSignal,
+    around: &Surroundings<'_>,
 ) -> Result<BackendParts, StartError> {
+    let Surroundings { settings, lifecycle, .. } = *around;
     let options = kafka_options(kafka, settings);
     let publisher = Arc::new(KafkaPublisher::new(options.clone()).map_err(StartError::Backend)?);
     // The bus goes last: requests in flight still need it.
@@ -59,6 +60,7 @@ pub(super) async fn build(
         repository: None,
         store: None,
         worker: None,
+        ledger: None,
         bus_stop,
         closing: Box::pin(async move {
             if let Err(error) = publisher.close(FLUSH_TIMEOUT).await {
@@ -74,11 +76,20 @@ pub(super) async fn build(
         parts.data = format!("{} and MongoDB", parts.data);
         parts.store = Some(Arc::new(store.probe()));
         parts.repository = Some(store.clone());
+        let offsets = Arc::new(KafkaOffsets::new(options.clone()));
+        let ledger = Arc::new(MongoLedger::new(Arc::clone(&store), &kafka.topic));
+        parts.ledger = Some(Arc::new(LedgerService::new(
+            kafka.topic.clone(),
+            ledger.clone(),
+            offsets.clone(),
+            Arc::clone(&parts.bus),
+        )));
         if settings.role != Role::Api {
             let group = Arc::new(KafkaGroup::new(options.clone()));
             let waiting = StatusCell::down("waiting for MongoDB");
             parts.worker = Some(Arc::new(WorkerProbe { waiting: waiting.clone(), joined: group.joined() }));
             let worker = Worker {
+                accountant: Accountant::new(ledger, offsets),
                 letters: DeadLetterChain(vec![
                     Arc::new(DeadLetterTopic::new(options)),
                     Arc::new(DeadLetterIndex::new(Arc::clone(&store))),
@@ -87,7 +98,8 @@ pub(super) async fn build(
                 store,
                 start: start_at(kafka.start.as_ref()).ok().flatten(),
                 waiting,
-                signal: signal.clone(),
+                signal: around.signal.clone(),
+                progress: around.progress.clone(),
                 stop: lifecycle.stop_token(),
             };
             lifecycle.spawn("worker", worker.run()).await;
@@ -118,9 +130,11 @@ struct Worker {
     group: Arc<KafkaGroup>,
     store: Arc<MongoStore>,
     letters: DeadLetterChain,
+    accountant: Accountant,
     start: Option<StartAt>,
     waiting: StatusCell,
     signal: StoredSignal,
+    progress: WorkerProgress,
     stop: CancellationToken,
 }
 
@@ -146,7 +160,9 @@ impl Worker {
             source,
             repository: self.store,
             dead_letters: Arc::new(self.letters),
+            accountant: Some(self.accountant),
             signal: self.signal,
+            progress: self.progress,
             stop: self.stop,
         })
         .await
@@ -179,7 +195,7 @@ fn start_at(start: Option<&StartPosition>) -> Result<Option<StartAt>, String> {
     }
 }
 
-fn kafka_options(kafka: &KafkaSettings, settings: &Settings) -> KafkaOptions {
+pub(super) fn kafka_options(kafka: &KafkaSettings, settings: &Settings) -> KafkaOptions {
     let reveal = |secret: &Secret| secret.reveal().to_owned();
     KafkaOptions {
         brokers: kafka.brokers.join(","),

@@ -3,6 +3,7 @@
 mod check_config;
 mod healthcheck;
 mod serve;
+mod verify;
 
 use std::{ffi::OsString, io::Write};
 
@@ -10,6 +11,8 @@ use crate::config::{Command, Layers, Settings, parse_command_line};
 
 const OK: u8 = 0;
 const FAILED: u8 = 1;
+/// `verify` could not read everything: nothing is said about what is there.
+const UNVERIFIED: u8 = 2;
 /// EX_USAGE of sysexits(3): the configuration is wrong, starting again will not help.
 const BAD_CONFIGURATION: u8 = 64;
 
@@ -40,6 +43,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
         (Command::Healthcheck, Ok(settings)) => healthcheck::run(&settings.http),
         (Command::Serve, Ok(settings)) => serve::run(settings),
+        (Command::Verify, Ok(settings)) => verify::run(&settings),
     }
 }
 

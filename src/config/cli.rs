@@ -12,6 +12,7 @@ pub enum Command {
     Serve,
     Healthcheck,
     CheckConfig,
+    Verify,
 }
 
 /// A parsed command line.
@@ -31,6 +32,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let command = match matches.subcommand_name() {
         Some("healthcheck") => Command::Healthcheck,
         Some("check-config") => Command::CheckConfig,
+        Some("verify") => Command::Verify,
         _ => Command::Serve,
     };
     let mut flags = flags(&matches);
@@ -64,6 +66,10 @@ fn command() -> clap::Command {
         .subcommand(with_settings(
             clap::Command::new("check-config").about("Print the effective settings and where each came from"),
         ))
+        .subcommand(with_settings(clap::Command::new("verify").about(
+            "Hold everything that was acknowledged against what is stored, beside the running service; exit 1 if an \
+             event is missing, 2 if not everything could be read",
+        )))
 }
 
 fn argument(setting: &super::catalog::Setting) -> Arg {

@@ -25,6 +25,8 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NumberedEvent {
     pub id: LogId,
+    /// The offset of the record that carried it.
+    pub offset: i64,
     pub event: Event,
 }
 

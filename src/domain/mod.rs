@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows a driver or a runtime. A value that exists is valid: fields are private and every
 //! constructor checks.
 
+mod account;
 mod event;
 mod event_id;
 mod filter;
@@ -16,6 +17,7 @@ mod start_at;
 mod text;
 mod timestamp;
 
+pub use account::{Account, Fate, PartitionOffsets, Tally};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
 pub use filter::LogFilter;

@@ -17,18 +17,18 @@ use crate::{
 };
 
 /// A folder to run in, and what to set for a backend of one's own.
-struct Place {
+pub struct Place {
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Place {
-    fn embedded() -> Self {
+    pub fn embedded() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
     /// A topic, a group and a database that nobody else has; `None` where there are no servers.
-    fn servers() -> Option<Self> {
+    pub fn servers() -> Option<Self> {
         let (brokers, uri) = (service("KAFKA_BROKERS")?, service("MONGO_URI")?);
         let name = unique_name("e2e");
         let (hosts, options) = uri.split_once('?').unwrap_or((&uri, ""));
@@ -45,17 +45,20 @@ impl Place {
         Some(Self { folder: tempfile::tempdir().unwrap(), environment })
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     fn start_with(&self, more: &[(&str, &str)]) -> Service {
-        let own = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let environment: Vec<_> = own.chain(more.iter().copied()).collect();
+        let environment: Vec<_> = self.environment().chain(more.iter().copied()).collect();
         Service::start(self.path(), &environment)
     }
 
-    fn start(&self) -> Service {
+    pub fn start(&self) -> Service {
         let service = self.start_with(&[]);
         service.wait_until_ready();
         service

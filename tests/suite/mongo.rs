@@ -328,8 +328,8 @@ async fn a_taken_id_is_told_apart_from_a_stored_event() {
         let events = some_events(2);
         let batch = store(&*harness.store, &events).await;
         let swapped = [
-            NumberedEvent { id: batch[1].id, event: events[0].clone() },
-            NumberedEvent { id: batch[0].id, event: event(log("u", "new")) },
+            NumberedEvent { id: batch[1].id, offset: 1, event: events[0].clone() },
+            NumberedEvent { id: batch[0].id, offset: 0, event: event(log("u", "new")) },
         ];
         let outcomes = harness.store.append(&swapped).await.unwrap();
         assert_eq!(outcomes, [AppendOutcome::AlreadyStored, AppendOutcome::IdTaken]);

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use eyego::{
     application::{
         ingestion::{IngestionWorker, StepOutcome, WorkerParts},
+        progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
     domain::{
@@ -165,8 +166,10 @@ impl Pipeline {
         IngestionWorker::new(WorkerParts {
             source: Box::new(source),
             repository: flaky.clone(),
+            accountant: None,
             dead_letters: flaky,
             signal: StoredSignal::default(),
+            progress: WorkerProgress::default(),
             stop: CancellationToken::new(),
         })
     }
@@ -271,7 +274,9 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         source: pipeline.queue.source().await.unwrap(),
         repository: down.clone(),
         dead_letters: down,
+        accountant: None,
         signal: StoredSignal::default(),
+        progress: WorkerProgress::default(),
         stop: stop.clone(),
     });
     let interrupt = async {

@@ -387,13 +387,13 @@ async fn reopening_keeps_everything_and_reuses_no_id(harness: &mut impl Reposito
 async fn a_taken_id_is_reported_and_nothing_stored(harness: &mut impl RepositoryHarness) {
     use AppendOutcome::{IdTaken, Stored};
     let logs = harness.logs();
-    let far = NumberedEvent { id: LogId::new(500), event: event(log("u", "far")) };
+    let far = NumberedEvent { id: LogId::new(500), offset: 500, event: event(log("u", "far")) };
     assert_eq!(logs.append(std::slice::from_ref(&far)).await.unwrap(), [Stored]);
     let late = event(log("u", "late"));
     let batch = [
-        NumberedEvent { id: LogId::new(499), event: event(log("u", "free")) },
-        NumberedEvent { id: LogId::new(500), event: late.clone() },
-        NumberedEvent { id: LogId::new(501), event: event(log("u", "free")) },
+        NumberedEvent { id: LogId::new(499), offset: 499, event: event(log("u", "free")) },
+        NumberedEvent { id: LogId::new(500), offset: 502, event: late.clone() },
+        NumberedEvent { id: LogId::new(501), offset: 501, event: event(log("u", "free")) },
     ];
     assert_eq!(logs.append(&batch).await.unwrap(), [Stored, IdTaken, Stored]);
     assert_eq!(logs.receipt(late.id).await.unwrap(), Receipt::Unknown);

@@ -68,7 +68,7 @@ pub(crate) fn some_events(count: usize) -> Vec<Event> {
 /// Gives the events the next ids of the store, as the worker does.
 pub(crate) async fn number(logs: &dyn LogRepository, events: &[Event]) -> Vec<NumberedEvent> {
     let ids = logs.reserve(u32::try_from(events.len()).unwrap()).await.unwrap();
-    ids.zip(events).map(|(id, event)| NumberedEvent { id, event: event.clone() }).collect()
+    ids.zip(events).map(|(id, event)| NumberedEvent { id, offset: id.get(), event: event.clone() }).collect()
 }
 
 /// Stores the events and returns them with their ids.

@@ -4,6 +4,7 @@
 pub mod create_log;
 pub mod error;
 pub mod health;
+pub mod ledger;
 pub mod list_logs;
 pub mod log;
 mod schema;

@@ -1,12 +1,16 @@
 //! Ingestion: draining the bus into the store, each event once, none skipped.
 
+mod accountant;
+mod alarm;
 mod backoff;
+mod batch;
 mod dead_letter_chain;
 mod policy;
 mod sink;
 pub mod takeover;
 mod worker;
 
+pub use accountant::Accountant;
 pub use dead_letter_chain::DeadLetterChain;
 pub use sink::IngestionError;
 pub use worker::{IngestionWorker, StepOutcome, WorkerParts};

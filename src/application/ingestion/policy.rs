@@ -1,6 +1,9 @@
 //! What the worker does about every failure and outcome: one table, exhaustive on purpose.
 
-use crate::domain::ports::{AppendOutcome, PortErrorKind};
+use crate::domain::{
+    Fate,
+    ports::{AppendOutcome, PortErrorKind},
+};
 
 /// What the worker was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +13,8 @@ pub(super) enum Stage {
     Append,
     RaiseCounter,
     DeadLetter,
+    OpenLedger,
+    Settle,
     Commit,
 }
 
@@ -21,6 +26,8 @@ impl Stage {
             Self::Append => "append",
             Self::RaiseCounter => "raise_counter",
             Self::DeadLetter => "dead_letter",
+            Self::OpenLedger => "open_ledger",
+            Self::Settle => "settle",
             Self::Commit => "commit",
         }
     }
@@ -44,11 +51,24 @@ pub(super) fn on_error(stage: Stage, kind: PortErrorKind) -> OnError {
         (Stage::Commit, Unavailable | Rejected) => OnError::GoOn,
         // Rejected as a whole (rights, quotas, settings): an operator can mend it while we wait.
         (
-            Stage::Read | Stage::Reserve | Stage::Append | Stage::RaiseCounter | Stage::DeadLetter,
+            Stage::Read
+            | Stage::Reserve
+            | Stage::Append
+            | Stage::RaiseCounter
+            | Stage::DeadLetter
+            | Stage::OpenLedger
+            | Stage::Settle,
             Unavailable | Rejected,
         ) => OnError::Retry,
         (
-            Stage::Read | Stage::Reserve | Stage::Append | Stage::RaiseCounter | Stage::DeadLetter | Stage::Commit,
+            Stage::Read
+            | Stage::Reserve
+            | Stage::Append
+            | Stage::RaiseCounter
+            | Stage::DeadLetter
+            | Stage::OpenLedger
+            | Stage::Settle
+            | Stage::Commit,
             Closed | Corrupt,
         ) => OnError::Stop,
     }
@@ -57,16 +77,17 @@ pub(super) fn on_error(stage: Stage, kind: PortErrorKind) -> OnError {
 /// What to do about one event after an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnOutcome {
-    Done,
+    /// Done, and counted as this.
+    Settled(Fate),
     /// Under a new number: the old one belongs to another log.
     Renumber,
-    DeadLetter,
 }
 
 pub(super) fn on_outcome(outcome: &AppendOutcome) -> OnOutcome {
     match outcome {
-        AppendOutcome::Stored | AppendOutcome::AlreadyStored | AppendOutcome::Deleted => OnOutcome::Done,
+        AppendOutcome::Stored => OnOutcome::Settled(Fate::Stored),
+        AppendOutcome::AlreadyStored | AppendOutcome::Deleted => OnOutcome::Settled(Fate::Duplicate),
         AppendOutcome::IdTaken => OnOutcome::Renumber,
-        AppendOutcome::Rejected(_) => OnOutcome::DeadLetter,
+        AppendOutcome::Rejected(_) => OnOutcome::Settled(Fate::DeadLettered),
     }
 }

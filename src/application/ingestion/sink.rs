@@ -1,17 +1,21 @@
 //! The storing half of the worker: numbers, stores and dead-letters, each with its retries.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use metrics::counter;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
+    accountant::Fates,
+    alarm::{Alarm, raise},
     backoff::Backoff,
+    batch::{Sorted, Unnumbered, sort},
     policy::{OnError, OnOutcome, Stage, on_error, on_outcome},
 };
 use crate::domain::{
-    Event, NumberedEvent,
-    ports::{AppendOutcome, DeadLetter, DeadLetters, ErrorChain, LogRepository, PortError},
+    EventId, Fate, NumberedEvent,
+    ports::{AppendOutcome, DeadLetter, DeadLetters, Delivery, ErrorChain, LogRepository, PortError, Position},
 };
 
 /// Why a worker cannot go on: the process must end.
@@ -40,10 +44,33 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Stores the events and returns the places of those that the store will never take.
-    pub(super) async fn store(&self, events: Vec<Event>) -> Interruptible<Vec<usize>> {
-        let mut rejected = Vec::new();
-        let mut pending: Vec<(usize, Event)> = events.into_iter().enumerate().collect();
+    /// Stores or dead-letters every record; returns once all of it is durable.
+    pub(super) async fn deal_with(&self, deliveries: Vec<Delivery>) -> Interruptible<Fates> {
+        let Sorted { events, places, mut letters } = sort(deliveries);
+        let Some(outcomes) = self.store(events).await? else { return Ok(None) };
+        let mut fates = Fates::new();
+        let mut count =
+            |position: &Position, fate| fates.entry(position.partition).or_default().push((position.offset, fate));
+        for letter in &letters {
+            count(&letter.position, Fate::DeadLettered);
+        }
+        for (if_refused, fate) in places.into_iter().zip(outcomes) {
+            count(&if_refused.position, fate);
+            if fate == Fate::DeadLettered {
+                letters.push(if_refused);
+            }
+        }
+        if !letters.is_empty() && self.bury(&letters).await?.is_none() {
+            return Ok(None);
+        }
+        fates.values_mut().for_each(|records| records.sort_unstable_by_key(|(offset, _)| *offset));
+        Ok(Some(fates))
+    }
+
+    /// Stores the events and returns what became of each, in order.
+    async fn store(&self, events: Vec<Unnumbered>) -> Interruptible<Vec<Fate>> {
+        let mut fates = vec![Fate::Duplicate; events.len()];
+        let mut pending: Vec<(usize, Unnumbered)> = events.into_iter().enumerate().collect();
         let mut backoff = Backoff::default();
         while !pending.is_empty() {
             let Some((places, numbered)) = self.number(pending).await? else { return Ok(None) };
@@ -51,34 +78,36 @@ impl Sink {
                 return Ok(None);
             };
             pending = Vec::new();
-            for ((place, event), outcome) in places.into_iter().zip(numbered).zip(outcomes) {
+            for ((place, numbered), outcome) in places.into_iter().zip(numbered).zip(outcomes) {
+                log_rejection(numbered.event.id, &outcome);
                 match on_outcome(&outcome) {
-                    OnOutcome::Done => {}
-                    OnOutcome::Renumber => pending.push((place, event.event)),
-                    OnOutcome::DeadLetter => {
-                        log_rejection(&event, &outcome);
-                        rejected.push(place);
-                    }
+                    OnOutcome::Settled(fate) => fates[place] = fate,
+                    OnOutcome::Renumber => pending.push((place, numbered.into())),
                 }
             }
             if !pending.is_empty() && !self.mend_counter(pending.len(), &mut backoff).await? {
                 return Ok(None);
             }
         }
-        Ok(Some(rejected))
+        Ok(Some(fates))
     }
 
     /// Numbers a batch once; every retry of the append carries the same numbers.
-    async fn number(&self, events: Vec<(usize, Event)>) -> Interruptible<(Vec<usize>, Vec<NumberedEvent>)> {
+    async fn number(&self, events: Vec<(usize, Unnumbered)>) -> Interruptible<(Vec<usize>, Vec<NumberedEvent>)> {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let Some(ids) = self.retry(Stage::Reserve, || self.repository.reserve(count)).await? else {
             return Ok(None);
         };
-        Ok(Some(events.into_iter().zip(ids).map(|((place, event), id)| (place, NumberedEvent { id, event })).unzip()))
+        let numbered = events.into_iter().zip(ids).map(|((place, unnumbered), id)| {
+            let Unnumbered { offset, event } = unnumbered;
+            (place, NumberedEvent { id, offset, event })
+        });
+        Ok(Some(numbered.unzip()))
     }
 
     /// Returns `false` when asked to stop meanwhile.
     async fn mend_counter(&self, clashes: usize, backoff: &mut Backoff) -> Result<bool, IngestionError> {
+        raise(Alarm::IdsTaken, 1);
         error!(clashes, "ids are taken: the counter is behind the data and is being raised");
         if backoff.tries() > 0 && !sleep(backoff.next(), &self.stop).await {
             return Ok(false);
@@ -87,7 +116,7 @@ impl Sink {
         Ok(self.retry(Stage::RaiseCounter, || self.repository.raise_counter()).await?.is_some())
     }
 
-    pub(super) async fn bury(&self, letters: &[DeadLetter]) -> Interruptible<()> {
+    async fn bury(&self, letters: &[DeadLetter]) -> Interruptible<()> {
         // One line for all of them: a topic full of garbage must not become a log full of lines.
         if let Some(first) = letters.first() {
             warn!(
@@ -104,19 +133,27 @@ impl Sink {
     where
         F: Future<Output = Result<T, PortError>>,
     {
-        let mut backoff = Backoff::default();
-        loop {
-            match call().await {
-                Ok(value) => {
-                    if backoff.tries() > 0 {
-                        info!(stage = stage.as_str(), tries = backoff.tries(), "ingestion goes on");
-                    }
-                    return Ok(Some(value));
+        retry(stage, &self.stop, call).await
+    }
+}
+
+/// Calls until it succeeds, or nothing can help; `None` when asked to stop meanwhile.
+pub(super) async fn retry<T, F>(stage: Stage, stop: &CancellationToken, call: impl Fn() -> F) -> Interruptible<T>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match call().await {
+            Ok(value) => {
+                if backoff.tries() > 0 {
+                    info!(stage = stage.as_str(), tries = backoff.tries(), "ingestion goes on");
                 }
-                Err(source) => {
-                    if !pause(stage, source, &mut backoff, &self.stop).await? {
-                        return Ok(None);
-                    }
+                return Ok(Some(value));
+            }
+            Err(source) => {
+                if !pause(stage, source, &mut backoff, stop).await? {
+                    return Ok(None);
                 }
             }
         }
@@ -134,6 +171,7 @@ pub(super) async fn pause(
         OnError::Stop => return Err(IngestionError::at(stage, source)),
         OnError::Retry | OnError::GoOn => {}
     }
+    counter!("eyego_ingestion_retries_total", "stage" => stage.as_str()).increment(1);
     // Once per outage, not once per try.
     if backoff.tries() == 0 {
         warn!(stage = stage.as_str(), error = %ErrorChain(&source), "ingestion waits and tries again");
@@ -145,8 +183,8 @@ async fn sleep(time: Duration, stop: &CancellationToken) -> bool {
     stop.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
 }
 
-fn log_rejection(event: &NumberedEvent, outcome: &AppendOutcome) {
+fn log_rejection(event: EventId, outcome: &AppendOutcome) {
     if let AppendOutcome::Rejected(why) = outcome {
-        warn!(event.id = %event.event.id, why, "the store will never take this event");
+        warn!(event.id = %event, why, "the store will never take this event");
     }
 }

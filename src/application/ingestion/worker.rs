@@ -6,19 +6,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
+    accountant::{Accountant, Fates},
+    alarm::{DeadLetterRate, announce},
     backoff::Backoff,
     policy::{OnError, Stage, on_error},
-    sink::{IngestionError, Interruptible, Sink, pause},
+    sink::{IngestionError, Interruptible, Sink, pause, retry},
 };
 use crate::{
-    application::stored_signal::StoredSignal,
-    domain::{
-        Event,
-        ports::{
-            Batch, BatchLimits, DeadLetter, DeadLetterReason, DeadLetters, Delivery, ErrorChain, EventSource,
-            LogRepository,
-        },
-    },
+    application::{progress::WorkerProgress, stored_signal::StoredSignal},
+    domain::ports::{Batch, BatchLimits, DeadLetters, ErrorChain, EventSource, LogRepository},
 };
 
 /// A batch of 1,000 is where a bulk insert stops getting cheaper per document; the bytes bound the memory.
@@ -31,7 +27,10 @@ pub struct WorkerParts {
     pub source: Box<dyn EventSource>,
     pub repository: Arc<dyn LogRepository>,
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// `None` where the store counts in the very transaction that stores.
+    pub accountant: Option<Accountant>,
     pub signal: StoredSignal,
+    pub progress: WorkerProgress,
     /// Ends the worker after the step in hand, or during a retry.
     pub stop: CancellationToken,
 }
@@ -51,15 +50,18 @@ pub enum StepOutcome {
 pub struct IngestionWorker {
     source: Box<dyn EventSource>,
     sink: Sink,
+    accountant: Option<Accountant>,
+    dead_letter_rate: DeadLetterRate,
     signal: StoredSignal,
+    progress: WorkerProgress,
     stop: CancellationToken,
 }
 
 impl IngestionWorker {
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { source, repository, dead_letters, signal, stop } = parts;
+        let WorkerParts { source, repository, dead_letters, accountant, signal, progress, stop } = parts;
         let sink = Sink { repository, dead_letters, stop: stop.clone() };
-        Self { source, sink, signal, stop }
+        Self { source, sink, accountant, dead_letter_rate: DeadLetterRate::default(), signal, progress, stop }
     }
 
     /// Steps until asked to stop, then commits and leaves the group.
@@ -67,6 +69,10 @@ impl IngestionWorker {
     /// # Errors
     /// Only what no retry can mend.
     pub async fn run(mut self) -> Result<(), IngestionError> {
+        announce();
+        if let Some(accountant) = &self.accountant {
+            retry(Stage::OpenLedger, &self.stop, || accountant.open()).await?;
+        }
         while !self.stop.is_cancelled() {
             if self.step().await? == StepOutcome::Interrupted {
                 break;
@@ -88,13 +94,13 @@ impl IngestionWorker {
         if records == 0 {
             return Ok(StepOutcome::Idle);
         }
-        let (events, if_refused, mut letters) = sort(batch.deliveries);
-        let Some(rejected) = self.sink.store(events).await? else { return Ok(StepOutcome::Interrupted) };
-        letters.extend(rejected.into_iter().map(|index| if_refused[index].clone()));
-        if !letters.is_empty() && self.sink.bury(&letters).await?.is_none() {
+        self.progress.holds(batch.deliveries.iter().map(|delivery| delivery.timestamp).min());
+        let Some(fates) = self.sink.deal_with(batch.deliveries).await? else { return Ok(StepOutcome::Interrupted) };
+        self.signal.raise();
+        self.dead_letter_rate.note(&fates);
+        if self.settle(&fates).await?.is_none() {
             return Ok(StepOutcome::Interrupted);
         }
-        self.signal.raise();
         if let Err(source) = self.source.commit(batch.checkpoint).await {
             match on_error(Stage::Commit, source.kind()) {
                 OnError::Stop => return Err(IngestionError::at(Stage::Commit, source)),
@@ -103,7 +109,13 @@ impl IngestionWorker {
                 }
             }
         }
+        self.progress.holds(None);
         Ok(StepOutcome::Done(records))
+    }
+
+    async fn settle(&mut self, fates: &Fates) -> Interruptible<()> {
+        let Some(accountant) = &self.accountant else { return Ok(Some(())) };
+        retry(Stage::Settle, &self.stop, || accountant.settle(fates)).await
     }
 
     async fn read(&mut self) -> Interruptible<Batch> {
@@ -124,22 +136,4 @@ impl IngestionWorker {
             }
         }
     }
-}
-
-/// The events, the letter that each would become if the store refused it, and the letters of what is no event.
-fn sort(deliveries: Vec<Delivery>) -> (Vec<Event>, Vec<DeadLetter>, Vec<DeadLetter>) {
-    let mut events = Vec::with_capacity(deliveries.len());
-    let mut if_refused = Vec::with_capacity(deliveries.len());
-    let mut letters = Vec::new();
-    for Delivery { position, timestamp, record, event } in deliveries {
-        let letter = |event_id, reason| DeadLetter { event_id, reason, position, timestamp, record };
-        match event {
-            Ok(event) => {
-                if_refused.push(letter(event.id, DeadLetterReason::StoreRejected));
-                events.push(event);
-            }
-            Err(malformed) => letters.push(letter(malformed.event_id, malformed.reason)),
-        }
-    }
-    (events, if_refused, letters)
 }

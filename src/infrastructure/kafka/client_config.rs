@@ -131,6 +131,18 @@ pub(super) fn group(options: &KafkaOptions) -> ClientConfig {
     finished(config, options)
 }
 
+/// A client that reads the topic again, on nobody's behalf: it never commits.
+pub(super) fn history(options: &KafkaOptions) -> ClientConfig {
+    let mut config = group(options);
+    config
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.max.bytes", "8388608")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("receive.message.max.bytes", "268435456");
+    finished(config, options)
+}
+
 pub(super) fn consumer(options: &KafkaOptions) -> ClientConfig {
     let mut config = group(options);
     config
@@ -147,7 +159,8 @@ pub(super) fn consumer(options: &KafkaOptions) -> ClientConfig {
         config
             .set("partition.assignment.strategy", DEFAULT_ASSIGNOR)
             .set("session.timeout.ms", "15000")
-            .set("heartbeat.interval.ms", "3000");
+            // A rebalance waits for every member's next heartbeat, and a cooperative one does so twice.
+            .set("heartbeat.interval.ms", "1000");
     }
     finished(config, options)
 }

@@ -26,7 +26,7 @@ pub struct KafkaGroup {
     joined: StatusCell,
 }
 
-type Looker = BaseConsumer<ClientLog>;
+pub(super) type Looker = BaseConsumer<ClientLog>;
 
 impl KafkaGroup {
     pub fn new(options: KafkaOptions) -> Self {
@@ -73,7 +73,7 @@ fn looker(options: &KafkaOptions) -> Result<Looker, PortError> {
     made.map_err(|error| PortError::rejected("the kafka client could not be made").caused_by(error))
 }
 
-fn unavailable(what: &'static str) -> impl Fn(KafkaError) -> PortError {
+pub(super) fn unavailable(what: &'static str) -> impl Fn(KafkaError) -> PortError {
     move |error| PortError::unavailable(what).caused_by(error)
 }
 
@@ -114,7 +114,7 @@ fn members_of_others(looker: &Looker, options: &KafkaOptions) -> Result<Option<u
     Ok((!ours).then_some(members))
 }
 
-fn partitions(looker: &Looker, options: &KafkaOptions) -> Result<TopicPartitionList, PortError> {
+pub(super) fn partitions(looker: &Looker, options: &KafkaOptions) -> Result<TopicPartitionList, PortError> {
     let metadata = looker
         .fetch_metadata(Some(&options.topic), TIMEOUT)
         .map_err(unavailable("the topic could not be looked up"))?;

@@ -39,7 +39,7 @@ pub(super) fn encode(numbered: &NumberedEvent) -> Result<RawDocumentBuf, String>
 }
 
 fn write(bson: &mut Vec<u8>, numbered: &NumberedEvent) -> Result<(), Box<dyn std::error::Error>> {
-    let NumberedEvent { id, event } = numbered;
+    let NumberedEvent { id, offset: _, event } = numbered;
     let start = open(bson);
     begin(bson, ElementType::Binary, "_id");
     bson.extend_from_slice(&16_i32.to_le_bytes());
@@ -146,6 +146,7 @@ mod tests {
     fn numbered(metadata: &str) -> NumberedEvent {
         NumberedEvent {
             id: LogId::new(7),
+            offset: 3,
             event: Event {
                 id: EventId::from_bytes([9; 16]),
                 received_at: Timestamp::from_millis(5),

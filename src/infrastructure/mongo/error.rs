@@ -4,7 +4,7 @@ use mongodb::error::{ErrorKind, InsertManyError, WriteFailure};
 
 use crate::domain::ports::{AppendOutcome, PortError};
 
-const DUPLICATE_KEY: i32 = 11000;
+pub(super) const DUPLICATE_KEY: i32 = 11000;
 pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
 pub(super) const CANNOT_CREATE_INDEX: i32 = 67;
 pub(super) const INDEX_OPTIONS_CONFLICT: i32 = 85;

@@ -102,6 +102,10 @@ impl Handles {
         self.writer.collection("deletedlogs")
     }
 
+    pub(super) fn ledger(&self) -> Collection<RawDocumentBuf> {
+        self.writer.collection("ledger")
+    }
+
     pub(super) fn marks(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("deadletterlogs")
     }

@@ -1,6 +1,6 @@
 //! The watcher: finds out whether the server answers, and prepares the database whenever it has come back.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bson::{Document, doc};
 use tokio::{
@@ -37,7 +37,17 @@ impl MongoStore {
         }
     }
 
-    async fn watch(&self) {
+    /// Keeps the store connected for as long as it is polled, and changes nothing in it: for commands that only read.
+    pub async fn observe(&self) -> Infallible {
+        self.watch().await
+    }
+
+    /// Waits until the server answers.
+    pub async fn answers(&self) {
+        self.reach().gained().await;
+    }
+
+    async fn watch(&self) -> Infallible {
         let handles = self.connected().await;
         let mut pinger = Pinger { handles, pending: None, refused: false };
         loop {

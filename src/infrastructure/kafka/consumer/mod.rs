@@ -3,7 +3,7 @@
 mod commit;
 mod desk;
 mod rebalance;
-mod record;
+pub(super) mod record;
 mod source;
 mod thread;
 

@@ -15,7 +15,7 @@ use crate::{
     infrastructure::wire,
 };
 
-pub(super) fn delivery(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
+pub(in super::super) fn delivery(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
     let record = RawRecord {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),

@@ -1,0 +1,137 @@
+//! The accountant against a ledger in memory that others write to as well.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::domain::{Tally, ports::Ledger};
+
+#[derive(Default)]
+struct Book {
+    accounts: Mutex<Vec<Account>>,
+    /// Moves the accounts of this many calls before they arrive, as another worker would.
+    rivals: Mutex<Vec<AccountMove>>,
+    fail: Mutex<u32>,
+}
+
+impl Book {
+    fn put(&self, change: &AccountMove) -> bool {
+        let mut accounts = self.accounts.lock().unwrap();
+        let found = accounts.iter_mut().find(|account| account.partition == change.to.partition);
+        match (found, change.from) {
+            (Some(account), Some(next)) if account.next == next => *account = change.to,
+            (None, None) => accounts.push(change.to),
+            _ => return false,
+        }
+        true
+    }
+
+    fn account(&self, partition: i32) -> Account {
+        *self.accounts.lock().unwrap().iter().find(|account| account.partition == partition).unwrap()
+    }
+}
+
+#[async_trait]
+impl Ledger for Book {
+    async fn accounts(&self) -> Result<Vec<Account>, PortError> {
+        Ok(self.accounts.lock().unwrap().clone())
+    }
+}
+
+#[async_trait]
+impl LedgerWriter for Book {
+    async fn replace(&self, moves: &[AccountMove]) -> Result<bool, PortError> {
+        if let Some(rival) = self.rivals.lock().unwrap().pop() {
+            assert!(self.put(&rival));
+        }
+        let all = moves.iter().fold(true, |all, change| self.put(change) && all);
+        let mut fail = self.fail.lock().unwrap();
+        if *fail > 0 {
+            *fail -= 1;
+            return Err(PortError::unavailable("done, but nobody knows"));
+        }
+        Ok(all)
+    }
+}
+
+struct Bus(Vec<PartitionOffsets>);
+
+#[async_trait]
+impl BusOffsets for Bus {
+    async fn offsets(&self) -> Result<Vec<PartitionOffsets>, PortError> {
+        Ok(self.0.clone())
+    }
+}
+
+fn bus(low: i64, end: i64, committed: Option<i64>) -> Arc<Bus> {
+    Arc::new(Bus(vec![PartitionOffsets { partition: 0, low, end, committed }]))
+}
+
+fn stored(offsets: std::ops::Range<i64>) -> Fates {
+    Fates::from([(0, offsets.map(|offset| (offset, Fate::Stored)).collect())])
+}
+
+fn of(stored: u64, expired: u64, skipped: u64) -> Tally {
+    Tally { stored, expired, skipped, ..Tally::default() }
+}
+
+#[tokio::test]
+async fn records_are_counted_once_however_often_they_come() {
+    let book = Arc::new(Book::default());
+    let accountant = Accountant::new(book.clone(), bus(0, 100, None));
+    for range in [0..10, 0..10, 5..12, 12..13] {
+        accountant.settle(&stored(range)).await.unwrap();
+    }
+    assert_eq!(book.account(0), Account { partition: 0, first: 0, next: 13, tally: of(13, 0, 0) });
+}
+
+#[tokio::test]
+async fn an_account_opens_where_the_group_begins() {
+    let book = Arc::new(Book::default());
+    Accountant::new(book.clone(), bus(3, 100, Some(40))).open().await.unwrap();
+    assert_eq!(book.account(0), Account::beginning_at(0, 40));
+    Accountant::new(book.clone(), bus(3, 100, Some(70))).open().await.unwrap();
+    assert_eq!(book.account(0).first, 40, "an account that is there stays");
+    let fresh = Arc::new(Book::default());
+    Accountant::new(fresh.clone(), bus(3, 100, None)).open().await.unwrap();
+    assert_eq!(fresh.account(0).first, 3);
+}
+
+#[tokio::test]
+async fn what_expired_unread_and_what_was_no_record_is_told_apart() {
+    let book = Arc::new(Book::default());
+    Accountant::new(book.clone(), bus(0, 100, None)).settle(&stored(0..10)).await.unwrap();
+    let accountant = Accountant::new(book.clone(), bus(25, 100, None));
+    accountant.settle(&stored(30..40)).await.unwrap();
+    assert_eq!(book.account(0), Account { partition: 0, first: 0, next: 40, tally: of(20, 15, 5) });
+}
+
+#[tokio::test]
+async fn two_workers_with_the_same_records_count_them_once() {
+    let book = Arc::new(Book::default());
+    let accountant = Accountant::new(book.clone(), bus(0, 100, None));
+    accountant.settle(&stored(0..10)).await.unwrap();
+    let to = book.account(0).with(&[(10, Fate::Stored), (11, Fate::Stored)], 0);
+    book.rivals.lock().unwrap().push(AccountMove { from: Some(10), to });
+    accountant.settle(&stored(10..15)).await.unwrap();
+    assert_eq!(book.account(0), Account { partition: 0, first: 0, next: 15, tally: of(15, 0, 0) });
+}
+
+#[tokio::test]
+async fn a_write_of_unknown_outcome_is_not_made_twice() {
+    let book = Arc::new(Book::default());
+    let accountant = Accountant::new(book.clone(), bus(0, 100, None));
+    *book.fail.lock().unwrap() = 1;
+    assert!(accountant.settle(&stored(0..10)).await.is_err());
+    accountant.settle(&stored(0..10)).await.unwrap();
+    assert_eq!(book.account(0).tally, of(10, 0, 0));
+}
+
+#[tokio::test]
+async fn a_topic_made_anew_begins_a_new_account() {
+    let book = Arc::new(Book::default());
+    Accountant::new(book.clone(), bus(0, 100, None)).settle(&stored(0..100)).await.unwrap();
+    Accountant::new(book.clone(), bus(0, 5, None)).settle(&stored(0..5)).await.unwrap();
+    assert_eq!(book.account(0), Account { partition: 0, first: 0, next: 5, tally: of(5, 0, 0) });
+}

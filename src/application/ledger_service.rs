@@ -1,0 +1,124 @@
+//! The account that users can read: what became of everything that was acknowledged.
+
+use std::sync::Arc;
+
+use crate::domain::{
+    Account, PartitionOffsets, Tally,
+    ports::{BusOffsets, Ledger, PortError, Probe, Status},
+};
+
+/// Why there is no statement now.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("the bus is away")]
+    BusUnavailable(#[source] PortError),
+    #[error("the store is away")]
+    StoreUnavailable(#[source] PortError),
+}
+
+/// One partition: `accepted` is the sum of all the others, or something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionStatement {
+    pub partition: i32,
+    /// The first offset that this service took.
+    pub first: i64,
+    /// The first offset that is not counted yet.
+    pub next: i64,
+    /// The offset that the next record will get.
+    pub end: i64,
+    /// With what expired unread and is not counted yet.
+    pub tally: Tally,
+    pub pending: u64,
+}
+
+impl PartitionStatement {
+    fn of(offsets: &PartitionOffsets, account: Option<&Account>) -> Self {
+        let begin = offsets.committed.unwrap_or(offsets.low);
+        let account = account.copied().unwrap_or_else(|| Account::beginning_at(offsets.partition, begin));
+        let mut tally = account.tally;
+        let expired_unread = offsets.low.saturating_sub(account.next).max(0);
+        tally.expired += expired_unread.unsigned_abs();
+        let pending = offsets.end.saturating_sub(account.next.max(offsets.low)).max(0).unsigned_abs();
+        Self {
+            partition: offsets.partition,
+            first: account.first,
+            next: account.next,
+            end: offsets.end,
+            tally,
+            pending,
+        }
+    }
+
+    pub fn accepted(&self) -> u64 {
+        self.end.saturating_sub(self.first).max(0).unsigned_abs()
+    }
+
+    pub fn is_balanced(&self) -> bool {
+        self.accepted() == self.tally.sum() + self.pending
+    }
+}
+
+/// Makes statements.
+pub struct LedgerService {
+    topic: String,
+    ledger: Arc<dyn Ledger>,
+    offsets: Arc<dyn BusOffsets>,
+    bus: Arc<dyn Probe>,
+}
+
+impl LedgerService {
+    pub fn new(topic: String, ledger: Arc<dyn Ledger>, offsets: Arc<dyn BusOffsets>, bus: Arc<dyn Probe>) -> Self {
+        Self { topic, ledger, offsets, bus }
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Every partition of the bus. At once an error while the bus is known to be away.
+    pub async fn statement(&self) -> Result<Vec<PartitionStatement>, LedgerError> {
+        if let Status::Down(reason) = self.bus.status() {
+            return Err(LedgerError::BusUnavailable(PortError::unavailable(reason)));
+        }
+        // In this order no account can be past the end of its partition.
+        let accounts = self.ledger.accounts().await.map_err(LedgerError::StoreUnavailable)?;
+        let offsets = self.offsets.offsets().await.map_err(LedgerError::BusUnavailable)?;
+        let account = |partition| accounts.iter().find(|account| account.partition == partition);
+        Ok(offsets.iter().map(|offsets| PartitionStatement::of(offsets, account(offsets.partition))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(offsets: (i64, i64, Option<i64>), account: Option<Account>) -> PartitionStatement {
+        let (low, end, committed) = offsets;
+        PartitionStatement::of(&PartitionOffsets { partition: 0, low, end, committed }, account.as_ref())
+    }
+
+    #[test]
+    fn what_is_accepted_is_counted_or_pending() {
+        let tally = Tally { stored: 5, duplicates: 2, dead_lettered: 1, expired: 1, skipped: 1 };
+        let account = Account { partition: 0, first: 10, next: 20, tally };
+        let statement = statement((0, 25, Some(20)), Some(account));
+        assert_eq!((statement.accepted(), statement.pending), (15, 5));
+        assert!(statement.is_balanced());
+        let lost = Account { tally: Tally { stored: 4, ..tally }, ..account };
+        assert!(!PartitionStatement { tally: lost.tally, ..statement }.is_balanced());
+    }
+
+    #[test]
+    fn what_expired_unread_shows_before_it_is_counted() {
+        let account = Account::beginning_at(0, 10);
+        let statement = statement((15, 15, None), Some(account));
+        assert_eq!((statement.tally.expired, statement.pending), (5, 0));
+        assert!(statement.is_balanced());
+    }
+
+    #[test]
+    fn a_partition_without_an_account_begins_where_the_group_would() {
+        assert_eq!(statement((3, 9, Some(5)), None).pending, 4);
+        assert_eq!(statement((3, 9, None), None).pending, 6);
+    }
+}

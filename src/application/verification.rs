@@ -1,0 +1,156 @@
+//! Verification of a bus that keeps its records: each one is read again and looked up in the store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+
+use crate::domain::{
+    EventId, Timestamp,
+    ports::{
+        BusOffsets, Clock, Delivery, EventFate, EventFates, History, Ledger, OffsetRange, PortError, Position,
+        Verification, VerificationProgress, VerificationReporter, VerificationSummary,
+    },
+};
+
+/// Look-ups under way at a time, each of as many events as the bus hands over at once.
+const LOOK_UPS: usize = 4;
+const MILLIS_PER_DAY: i64 = 86_400_000;
+
+/// Holds every record from the first that this service took to the last that is committed against the store.
+pub struct BusVerification {
+    pub ledger: Arc<dyn Ledger>,
+    pub offsets: Arc<dyn BusOffsets>,
+    pub history: Arc<dyn History>,
+    pub fates: Arc<dyn EventFates>,
+    pub clock: Arc<dyn Clock>,
+    /// After so many days a tombstone may be forgotten; 0 is never.
+    pub tombstone_days: u32,
+}
+
+#[async_trait]
+impl Verification for BusVerification {
+    async fn verify(&self, reporter: &mut dyn VerificationReporter) -> Result<VerificationSummary, PortError> {
+        let mut summary = VerificationSummary::default();
+        let ranges = self.ranges(&mut summary).await?;
+        let total = ranges.iter().map(|range| range.to.abs_diff(range.from)).sum();
+        let mut done = 0;
+        for range in ranges {
+            let mut walk = Walk { range, total, done_before: done, summary: &mut summary, reporter };
+            self.walk(&mut walk).await?;
+            done += range.to.abs_diff(range.from);
+        }
+        reporter.progress(VerificationProgress { done, total });
+        Ok(summary)
+    }
+}
+
+impl BusVerification {
+    /// What there is to read, once what expired after it was stored is taken off.
+    async fn ranges(&self, summary: &mut VerificationSummary) -> Result<Vec<OffsetRange>, PortError> {
+        let accounts = self.ledger.accounts().await?;
+        let mut ranges = Vec::with_capacity(accounts.len());
+        for offsets in self.offsets.offsets().await? {
+            let Some(account) = accounts.iter().find(|account| account.partition == offsets.partition) else {
+                summary.pending += offsets.end.abs_diff(offsets.committed.unwrap_or(offsets.low).max(offsets.low));
+                continue;
+            };
+            let from = account.first.max(offsets.low);
+            let to = offsets.committed.unwrap_or(from).clamp(from, offsets.end.max(from));
+            summary.not_retained += from.abs_diff(account.first);
+            summary.expired += account.tally.expired;
+            summary.pending += offsets.end.max(to).abs_diff(to);
+            ranges.push(OffsetRange { partition: offsets.partition, from, to });
+        }
+        Ok(ranges)
+    }
+
+    async fn walk(&self, walk: &mut Walk<'_>) -> Result<(), PortError> {
+        if walk.range.from >= walk.range.to {
+            return Ok(());
+        }
+        let mut reader = self.history.open(walk.range).await?;
+        let mut under_way = FuturesOrdered::new();
+        loop {
+            let records = reader.next().await?;
+            let at_end = records.is_empty();
+            if !at_end {
+                under_way.push_back(self.look_up(records));
+            }
+            while under_way.len() >= if at_end { 1 } else { LOOK_UPS } {
+                let Some(looked_up) = under_way.next().await else { break };
+                walk.take(&looked_up?, self.forgotten_before());
+            }
+            if at_end {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn look_up(&self, records: Vec<Delivery>) -> Result<Vec<(Record, EventFate)>, PortError> {
+        let records: Vec<Record> = records.into_iter().map(Record::of).collect();
+        let ids: Vec<EventId> = records.iter().map(|record| record.event_id).collect();
+        let fates = self.fates.fates(&ids).await?;
+        Ok(records.into_iter().zip(fates).collect())
+    }
+
+    /// Events older than this may have been deleted without a trace.
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        let days = i64::from(self.tombstone_days);
+        (days > 0).then(|| Timestamp::from_millis(self.clock.now().as_millis() - days * MILLIS_PER_DAY))
+    }
+}
+
+/// What is needed of a record while it is looked up.
+struct Record {
+    event_id: EventId,
+    position: Position,
+    timestamp: Timestamp,
+}
+
+impl Record {
+    fn of(delivery: Delivery) -> Self {
+        let event_id = delivery.event.map_or_else(|malformed| malformed.event_id, |event| event.id);
+        Self { event_id, position: delivery.position, timestamp: delivery.timestamp }
+    }
+}
+
+/// The way through one partition.
+struct Walk<'a> {
+    range: OffsetRange,
+    total: u64,
+    done_before: u64,
+    summary: &'a mut VerificationSummary,
+    reporter: &'a mut dyn VerificationReporter,
+}
+
+impl Walk<'_> {
+    fn take(&mut self, looked_up: &[(Record, EventFate)], forgotten_before: Option<Timestamp>) {
+        let summary = &mut *self.summary;
+        summary.read += looked_up.len() as u64;
+        summary.looked_up += looked_up.len() as u64;
+        for (record, fate) in looked_up {
+            match fate {
+                EventFate::Stored => summary.stored += 1,
+                EventFate::Deleted => summary.deleted += 1,
+                EventFate::DeadLettered => summary.dead_lettered += 1,
+                EventFate::Unknown if forgotten_before.is_some_and(|time| record.timestamp < time) => {
+                    summary.unknown += 1;
+                }
+                EventFate::Unknown => {
+                    summary.missing += 1;
+                    let Position { topic, partition, offset } = &record.position;
+                    self.reporter.fault(&format!(
+                        "event {} (topic {topic}, partition {partition}, offset {offset}) is missing: neither stored, \
+                         dead-lettered nor deleted",
+                        record.event_id
+                    ));
+                }
+            }
+        }
+        if let Some((last, _)) = looked_up.last() {
+            let done = self.done_before + last.position.offset.abs_diff(self.range.from) + 1;
+            self.reporter.progress(VerificationProgress { done, total: self.total });
+        }
+    }
+}
