@@ -1,8 +1,9 @@
 //! The account: what was posted against what is stored.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
+    collections::{BTreeMap, HashMap, HashSet},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -10,6 +11,9 @@ use crate::{
     process::Service,
     store::Stored,
 };
+
+/// How long the ledger may take to see what the account sees.
+const SETTLING: Duration = Duration::from_secs(15);
 
 /// One line of the table.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) stored: usize,
     pub(crate) lost: usize,
     pub(crate) twice: usize,
+    /// Deliveries of what was stored before, as the service's ledger has them.
+    pub(crate) duplicates: usize,
     /// From the end of the fault until a new post was answered 202 and all that was acknowledged until then stored.
     pub(crate) recovered: Option<Duration>,
     pub(crate) notes: Vec<String>,
@@ -37,8 +43,18 @@ impl Row {
 pub(crate) struct Exceptions {
     /// Events that the broker expired before anyone read them.
     pub(crate) expired: Vec<String>,
-    /// Logs of the load that were deleted on purpose.
+    /// Logs that were deleted on purpose.
     pub(crate) deleted: Vec<String>,
+    /// Records that are no logs.
+    pub(crate) dead_letters: usize,
+}
+
+impl Exceptions {
+    /// How many of those that expired had not been stored before.
+    pub(crate) fn expired_unread(&self, stored: &[Stored]) -> usize {
+        let stored: HashSet<_> = stored.iter().map(|log| &log.event_id).collect();
+        self.expired.iter().filter(|id| !stored.contains(id)).count()
+    }
 }
 
 /// Fills the row and returns everything that is wrong.
@@ -113,19 +129,36 @@ pub(crate) fn commits_go_forward(commits: &[(i32, i64)]) -> Vec<String> {
     faults
 }
 
-/// Whether the service's own ledger balances; nothing to say where it keeps none yet.
-pub(crate) fn ledger_balances(row: &mut Row, service: &Service) -> Vec<String> {
-    let Some((200, ledger)) = service.get("/api/ledger") else { return Vec::new() };
+/// Whether the service's own ledger balances and agrees with the account, and `eyego verify` finds nothing; nothing to
+/// say where the service keeps no ledger.
+pub(crate) fn ledger_balances(
+    row: &mut Row,
+    service: &Service,
+    exceptions: &Exceptions,
+    expired: usize,
+) -> Vec<String> {
+    let Some((200, mut ledger)) = service.get("/api/ledger") else { return Vec::new() };
+    let deadline = Instant::now() + SETTLING;
+    while ledger["total"]["pending"] != 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(100));
+        ledger = service.get("/api/ledger").map_or(ledger, |(_, later)| later);
+    }
     let mut faults = Vec::new();
+    let count = |name: &str| usize::try_from(ledger["total"][name].as_u64().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    if ledger["balanced"] != true || count("pending") != 0 {
+        faults.push(format!("the ledger does not balance: {ledger}"));
+    }
+    for (name, wanted) in [("deadLettered", exceptions.dead_letters), ("expired", expired)] {
+        if count(name) != wanted {
+            faults.push(format!("{name} should be {wanted} in the ledger: {ledger}"));
+        }
+    }
+    row.duplicates = count("duplicates");
     let verified = service.recipe.command(&["verify"]).output().unwrap();
     if !verified.status.success() {
         let said = String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
         faults.push(format!("eyego verify ends with {}: {said}", verified.status));
     }
-    if ledger["balanced"].as_bool() == Some(false) {
-        faults.push(format!("the ledger does not balance: {ledger}"));
-    }
-    row.note("ledger");
     faults
 }
 

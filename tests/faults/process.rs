@@ -98,6 +98,14 @@ impl Service {
         answer(request.body(body.to_owned()).send())
     }
 
+    /// How often an alarm was raised; `None` where the service has no metrics.
+    pub(crate) fn alarms(&self, name: &str) -> Option<u64> {
+        let (200, Value::String(metrics)) = self.get("/metrics")? else { return None };
+        let start = format!("eyego_alarms_total{{alarm=\"{name}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&start));
+        Some(line.map_or(0, |count| count.trim().parse().unwrap()))
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.get("/readyz").is_some_and(|(status, _)| status == 200)
     }

@@ -177,11 +177,23 @@ fn end_on_signals() {
 }
 
 fn print_table(ended: &[Ended]) {
-    let heads = ["posted", "acknowledged", "refused", "unknown", "stored", "lost", "twice", "recovered s", "took s"];
+    let heads = [
+        "posted",
+        "acknowledged",
+        "refused",
+        "unknown",
+        "stored",
+        "lost",
+        "twice",
+        "duplicates",
+        "recovered s",
+        "took s",
+    ];
     println!("\n{:44} {}  notes", "scenario", heads.join("  "));
     for Ended { scenario, row, took, failure } in ended {
         let recovered = row.recovered.map_or("-".to_owned(), |time| format!("{:.1}", time.as_secs_f64()));
-        let numbers = [row.posted, row.acknowledged, row.refused, row.unknown, row.stored, row.lost, row.twice];
+        let numbers =
+            [row.posted, row.acknowledged, row.refused, row.unknown, row.stored, row.lost, row.twice, row.duplicates];
         let mut cells: Vec<String> = numbers.iter().map(ToString::to_string).collect();
         cells.extend([recovered, format!("{:.0}", took.as_secs_f64())]);
         let cells = cells.iter().zip(heads).map(|(cell, head)| format!("{cell:>width$}", width = head.len()));

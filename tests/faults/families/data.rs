@@ -96,6 +96,7 @@ fn garbage(rig: &mut Rig) {
     let load = rig.load();
     load.run_for(BEFORE);
     let littered = litter(&kafka, 10);
+    rig.exceptions.dead_letters = littered;
     rig.fault_ended(&load);
     rig.account(load);
     dead_letters_tell_all(&kafka, littered);
@@ -116,6 +117,7 @@ fn dead_letters_away(rig: &mut Rig) {
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     let before = kafka.ends(&kafka.topic).unwrap();
     let littered = litter(&kafka, 3);
+    rig.exceptions.dead_letters = littered;
     eventually("the worker tries to bury", || rig.service().recipe.said().contains("dead_letter"));
     load.run_for(Duration::from_secs(6));
     let committed = kafka.committed().unwrap();

@@ -181,6 +181,7 @@ fn retention(rig: &mut Rig) {
     let expired = rig.exceptions.expired.len();
     assert!(expired > 500, "only {expired} records were expired unread");
     rig.row.note(format!("{expired} expired"));
+    assert!(rig.service().alarms("records_expired").is_none_or(|count| count > 0), "no alarm");
 }
 
 const BACKLOG: usize = 200_000;
