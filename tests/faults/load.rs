@@ -16,8 +16,6 @@ use tokio::{task::LocalSet, time::timeout};
 
 use crate::http::{self, Connection, Failure, Reply};
 
-/// Per second: more than the 500 that every scenario has to stand.
-const RATE: f64 = 640.0;
 /// Longer than `PUBLISH_TIMEOUT`, so that it is the service that answers.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Open requests at a time; a hung service must not take all the connections there are.
@@ -54,6 +52,7 @@ pub(crate) struct Post {
 
 struct Shared {
     began: Instant,
+    rate: f64,
     stop: AtomicBool,
     targets: Mutex<Vec<SocketAddr>>,
     posts: Mutex<Vec<Post>>,
@@ -72,10 +71,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Posts to the ports in turn.
-    pub(crate) fn start(ports: &[u16]) -> Self {
+    /// Posts to the ports in turn, so many a second.
+    pub(crate) fn start(ports: &[u16], rate: f64) -> Self {
         let shared = Arc::new(Shared {
             began: Instant::now(),
+            rate,
             stop: AtomicBool::new(false),
             targets: Mutex::default(),
             posts: Mutex::default(),
@@ -176,7 +176,7 @@ async fn generate(shared: Arc<Shared>) {
     while !shared.stop.load(Ordering::Relaxed) {
         ticks.tick().await;
         while posting.try_join_next().is_some() {}
-        while (number as f64) < shared.began.elapsed().as_secs_f64() * RATE && open.get() < MOST_OPEN {
+        while (number as f64) < shared.began.elapsed().as_secs_f64() * shared.rate && open.get() < MOST_OPEN {
             open.set(open.get() + 1);
             let (shared, idle, open) = (Arc::clone(&shared), Rc::clone(&idle), Rc::clone(&open));
             posting.spawn_local(async move {

@@ -46,6 +46,8 @@ impl Recipe {
 
     /// Starts it without waiting for anything.
     pub(crate) fn spawn(&self) -> Service {
+        let free = TcpListener::bind(("127.0.0.1", self.port)).is_ok();
+        assert!(free, "somebody listens on the service's port {} already", self.port);
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let mut command = self.command(&[]);
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();

@@ -274,6 +274,9 @@ fn is_root() -> bool {
     fs::read_to_string("/proc/self/status").unwrap().lines().any(|line| line.starts_with("Uid:\t0\t"))
 }
 
+/// Where Debian's faketime has its library; the loader puts in the rest.
+const FAKETIME: &str = "/usr/$LIB/faketime/libfaketime.so.1";
+
 /// The service is started again two days ago, and then again today.
 fn clock_back(rig: &mut Rig) {
     rig.start();
@@ -281,8 +284,11 @@ fn clock_back(rig: &mut Rig) {
     load.run_for(BEFORE);
     rig.service_mut().kill();
     let today = rig.service().recipe.clone();
-    let faked = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "-2d"].map(str::to_owned).to_vec();
-    rig.services[0].recipe = Recipe { wrapper: faked, ..today.clone() };
+    let mut back = today.clone();
+    // Its own command would run the service as a child, out of reach.
+    let faked = [("LD_PRELOAD", FAKETIME), ("FAKETIME", "-2d"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    back.environment.extend(faked.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    rig.services[0].recipe = back;
     rig.restart(0);
     rig.fault_ended(&load);
     load.run_for(BEFORE);
