@@ -33,7 +33,7 @@ rm -rf "$FAULTS_RUN"
 
 if ! command -v faketime >/dev/null; then
     # Only for its functions.
-    # shellcheck source=servers.sh
+    # shellcheck source=tests/servers.sh
     (. tests/servers.sh && apt_install faketime)
 fi
 if [[ -z ${EYEGO_BINARY:-} ]]; then

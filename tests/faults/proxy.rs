@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -23,6 +23,17 @@ struct Weather {
     /// One in so many pieces ends its connection; none at 0.
     drops: AtomicU64,
     pieces: AtomicU64,
+}
+
+impl Weather {
+    /// Waits as long as a piece has to, also when the weather changes meanwhile.
+    async fn pass(&self) {
+        let came = Instant::now();
+        let left = || Duration::from_millis(self.delay_ms.load(Ordering::Relaxed)).saturating_sub(came.elapsed());
+        while !left().is_zero() {
+            sleep(left().min(Duration::from_millis(20))).await;
+        }
+    }
 }
 
 /// Runs until it is dropped.
@@ -74,7 +85,7 @@ async fn copy(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + 
         if drops > 0 && piece % drops == drops - 1 {
             return;
         }
-        sleep(Duration::from_millis(weather.delay_ms.load(Ordering::Relaxed))).await;
+        weather.pass().await;
         if to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
