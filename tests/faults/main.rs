@@ -2,8 +2,9 @@
 //!
 //! Without arguments the quick part runs; with `FAULTS=all` everything (`tests/faults.sh`), each loop at its full length
 //! and with bounds on times; with `FAULTS=name,name` those whose names contain one of the words. Words as arguments
-//! choose too, at the length of the quick part. `--list` shows the names. Scenarios on servers need the programs that
-//! `tests/servers.sh` fetches; without them only the embedded ones run, unless `REQUIRE_SERVICES=1`.
+//! choose too, at the length of the quick part. `--list` shows the names. Where nobody asks for servers (`KAFKA_BROKERS`,
+//! `FAULTS`, a name, `REQUIRE_SERVICES=1`), or their programs are not there (`tests/servers.sh` fetches them), only the
+//! embedded scenarios run; with `REQUIRE_SERVICES=1` the latter is a failure.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

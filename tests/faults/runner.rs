@@ -47,7 +47,7 @@ pub(crate) fn main() -> ExitCode {
     let chosen = if arguments.iter().any(|argument| argument == "--ignored") { Vec::new() } else { chosen };
     let count = chosen.len();
     println!("\nrunning {count} fault scenarios");
-    let Ok(chosen) = with_servers(chosen) else { return ExitCode::FAILURE };
+    let Ok(chosen) = with_servers(chosen, !names(&arguments).is_empty()) else { return ExitCode::FAILURE };
     let skipped = count - chosen.len();
     remember_panics();
     end_on_signals();
@@ -70,15 +70,7 @@ pub(crate) fn main() -> ExitCode {
 
 /// By names, by `FAULTS`, or the quick ones.
 fn choose(arguments: &[String], whole: bool) -> Vec<Scenario> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        if WITH_VALUE.contains(&word.as_str()) {
-            words.next();
-        } else if !word.starts_with('-') {
-            names.push(word);
-        }
-    }
+    let mut names = names(arguments);
     let listed = environment("FAULTS").filter(|list| list != "all");
     names.extend(listed.iter().flat_map(|list| list.split(',')));
     let named = |scenario: &Scenario| names.iter().any(|name| scenario.name.contains(name));
@@ -88,12 +80,32 @@ fn choose(arguments: &[String], whole: bool) -> Vec<Scenario> {
         .collect()
 }
 
+/// The arguments that are no options of the standard test harness.
+fn names(arguments: &[String]) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(&word.as_str()) {
+            words.next();
+        } else if !word.starts_with('-') {
+            names.push(word.as_str());
+        }
+    }
+    names
+}
+
 /// Leaves out what cannot be run here, unless that is a failure.
-fn with_servers(chosen: Vec<Scenario>) -> Result<Vec<Scenario>, ()> {
+fn with_servers(chosen: Vec<Scenario>, named: bool) -> Result<Vec<Scenario>, ()> {
     if chosen.iter().all(|scenario| scenario.backend == Backend::Embedded) {
         return Ok(chosen);
     }
     let required = environment("REQUIRE_SERVICES").as_deref() == Some("1");
+    // Like all tests, those on servers run where servers are meant to be used.
+    let asked_for = required || named || environment("FAULTS").is_some() || environment("KAFKA_BROKERS").is_some();
+    if !asked_for {
+        println!("neither KAFKA_BROKERS nor FAULTS is set: the embedded scenarios alone");
+        return Ok(chosen.into_iter().filter(|scenario| scenario.backend == Backend::Embedded).collect());
+    }
     match servers::available(required) {
         Ok(()) => Ok(chosen),
         Err(why) if required => {
