@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
+    http::{HeaderValue, header::CONNECTION},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
@@ -44,11 +45,15 @@ pub struct ServerLimits {
 /// How long the last answers may take to reach their clients, once every request is dealt with.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
+/// How long busy connections may go on once the end has begun.
+const LINGER: Duration = Duration::from_millis(300);
+
 /// Serves until `stop`, then takes no new connection and lets each finish the request it is at. A connection that is at
 /// none (idle, or in the middle of a head) holds up nothing.
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) {
     let requests = TaskTracker::new();
-    let app = app(router.layer(from_fn_with_state(requests.clone(), counted)));
+    let serving = Serving { requests: requests.clone(), stop: stop.clone() };
+    let app = app(router.layer(from_fn_with_state(serving, counted)));
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -64,6 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         });
     }
     drop(listener);
+    linger(&mut connections).await;
     requests.close();
     let finished = graceful.shutdown();
     tokio::pin!(finished);
@@ -76,10 +82,26 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     connections.shutdown().await;
 }
 
+/// A client that is busy on a connection may have sent its next request already: it still gets its answer, and learns
+/// from that one that the connection closes. A connection that stays quiet is closed afterwards.
+async fn linger(connections: &mut JoinSet<()>) {
+    let _ = timeout(LINGER, async { while connections.join_next().await.is_some() {} }).await;
+}
+
 /// Counts a request from its head to its answer's head.
-async fn counted(State(requests): State<TaskTracker>, request: Request, next: Next) -> Response {
-    let _counted = requests.token();
-    next.run(request).await
+async fn counted(State(serving): State<Serving>, request: Request, next: Next) -> Response {
+    let _counted = serving.requests.token();
+    let mut response = next.run(request).await;
+    if serving.stop.is_cancelled() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+#[derive(Clone)]
+struct Serving {
+    requests: TaskTracker,
+    stop: CancellationToken,
 }
 
 fn connection(

@@ -28,5 +28,6 @@ mod pipeline;
 mod proxy;
 mod repository;
 mod service;
+mod shutdown;
 mod support;
 mod verify;

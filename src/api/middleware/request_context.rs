@@ -15,6 +15,7 @@ use crate::{api::error::Cause, domain::ports::ErrorChain};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
+const REFUSED: u16 = 503;
 
 pub(in crate::api) async fn request_context(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
@@ -30,7 +31,12 @@ pub(in crate::api) async fn request_context(request: Request, next: Next) -> Res
         match response.extensions_mut().remove::<Cause>() {
             Some(Cause(cause)) if status >= 500 => {
                 let error = ErrorChain(cause.as_ref());
-                warn!(%method, path, status, duration_ms, %error, "request failed");
+                if status == REFUSED {
+                    // Whoever saw the part go away has logged it; a line for each refusal would be hundreds a second.
+                    debug!(%method, path, status, duration_ms, %error, "request refused");
+                } else {
+                    warn!(%method, path, status, duration_ms, %error, "request failed");
+                }
             }
             _ => debug!(%method, path, status, duration_ms, "request"),
         }
