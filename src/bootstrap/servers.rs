@@ -76,6 +76,11 @@ pub(super) async fn build(
         parts.data = format!("{} and MongoDB", parts.data);
         parts.store = Some(Arc::new(store.probe()));
         parts.repository = Some(store.clone());
+        let (bus_closing, closed_last) = (parts.closing, Arc::clone(&store));
+        parts.closing = Box::pin(async move {
+            bus_closing.await;
+            closed_last.close().await;
+        });
         let offsets = Arc::new(KafkaOffsets::new(options.clone()));
         let ledger = Arc::new(MongoLedger::new(Arc::clone(&store), &kafka.topic));
         parts.ledger = Some(Arc::new(LedgerService::new(

@@ -54,8 +54,10 @@ async fn servers_verified(
         connected.map_err(|_| PortError::unavailable("MongoDB does not answer"))?;
         verification.verify(reporter).await
     };
-    tokio::select! {
+    let verified = tokio::select! {
         verified = verified => verified.map_err(StartError::Backend),
         never = store.observe() => match never {},
-    }
+    };
+    store.close().await;
+    verified
 }

@@ -66,6 +66,12 @@ impl Handles {
         })
     }
 
+    pub(super) async fn close(self) {
+        for database in [self.writer, self.reader, self.watcher] {
+            database.client().clone().shutdown().immediate(true).await;
+        }
+    }
+
     pub(super) fn writer(&self) -> &Database {
         &self.writer
     }

@@ -67,6 +67,13 @@ impl MongoStore {
         let _ = self.preparation.subscribe().wait_for(|state| *state == Preparation::Done).await;
     }
 
+    /// Closes the connections. To be called once nobody calls any more.
+    pub async fn close(&self) {
+        if let Some(handles) = self.handles() {
+            handles.close().await;
+        }
+    }
+
     pub(super) fn handles(&self) -> Option<Handles> {
         self.handles.get().cloned()
     }
