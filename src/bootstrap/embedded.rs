@@ -10,10 +10,10 @@ use crate::{
     config::{EmbeddedSettings, Settings},
     domain::ports::{Clock, Probe},
     infrastructure::{
-        embedded::{DataFolder, EmbeddedQueue, EmbeddedStore},
+        embedded::{DamageAlarm, EmbeddedEngine},
         status_cell::StatusCell,
     },
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, TaskResult},
 };
 
 pub(super) async fn build(
@@ -23,9 +23,11 @@ pub(super) async fn build(
     clock: &Arc<dyn Clock>,
     signal: &StoredSignal,
 ) -> Result<BackendParts, StartError> {
-    let folder = DataFolder::open(&embedded.data_dir)?;
-    let queue = Arc::new(EmbeddedQueue::open(&folder)?);
-    let store = Arc::new(EmbeddedStore::open(&folder, Arc::clone(clock), settings.tombstone_days)?);
+    // A limit on the size of files is met like a full disk, not with the end of the process.
+    lifecycle.survive_file_size_limit().map_err(StartError::Signals)?;
+    let engine = EmbeddedEngine::open(&embedded.data_dir, Arc::clone(clock), settings.tombstone_days)?;
+    let (queue, store) = (Arc::clone(&engine.queue), Arc::clone(&engine.store));
+    lifecycle.spawn("data", watch(engine.alarm(), lifecycle.stop_token())).await;
     let parts = WorkerParts {
         source: queue.source().await.map_err(StartError::Backend)?,
         repository: store.clone(),
@@ -37,17 +39,10 @@ pub(super) async fn build(
     lifecycle.spawn("worker", task::drain(parts)).await;
     // A disk that refuses writes stops intake and drain, but not reading.
     let (bus, worker): (Arc<dyn Probe>, Arc<dyn Probe>) = (Arc::new(queue.status()), Arc::new(store.status()));
-    let closing = {
-        let (queue, store) = (Arc::clone(&queue), Arc::clone(&store));
-        Box::pin(async move {
-            let closed = tokio::task::spawn_blocking(move || {
-                queue.close();
-                store.close();
-                drop(folder);
-            });
-            let _ = closed.await;
-        })
-    };
+    let closing = Box::pin(async move {
+        let closed = tokio::task::spawn_blocking(move || engine.close());
+        let _ = closed.await;
+    });
     Ok(BackendParts {
         publisher: queue,
         repository: Some(store),
@@ -59,4 +54,12 @@ pub(super) async fn build(
         backend: "embedded",
         data: embedded.data_dir.display().to_string(),
     })
+}
+
+/// A damaged file ends the process: what it would serve and store from then on could not be trusted.
+async fn watch(alarm: DamageAlarm, stop: CancellationToken) -> TaskResult {
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        damage = alarm.raised() => Err(damage.into()),
+    }
 }
