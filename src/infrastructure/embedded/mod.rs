@@ -23,6 +23,7 @@ mod read_pool;
 mod sequence;
 mod store;
 mod store_writes;
+mod verify;
 mod writer;
 
 pub use damage::{Damage, DamageAlarm};
@@ -31,3 +32,4 @@ pub use folder::DataFolder;
 pub use folder_error::FolderError;
 pub use queue::EmbeddedQueue;
 pub use store::EmbeddedStore;
+pub use verify::EmbeddedVerification;
