@@ -11,6 +11,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+/// The same on every platform that this runs on.
+const SIGXFSZ: i32 = 25;
+
 /// What a task ends with.
 pub type TaskResult = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -42,6 +45,15 @@ impl Lifecycle {
     /// To be called before [`Lifecycle::run`].
     pub async fn spawn(&self, name: &'static str, task: impl Future<Output = TaskResult> + Send + 'static) {
         self.tasks.lock().await.spawn(async move { (name, task.await) });
+    }
+
+    /// Makes a write beyond the limit on a file's size fail instead of ending the process.
+    ///
+    /// # Errors
+    /// Where the signal cannot be caught.
+    pub fn survive_file_size_limit(&self) -> std::io::Result<()> {
+        // Catching it once is enough: the handler stays.
+        signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
     }
 
     /// Waits for a signal or a dying task, then lets the tasks finish within the budget.

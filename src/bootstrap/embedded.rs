@@ -6,19 +6,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BackendParts, StartError, Surroundings, worker as task};
 use crate::{
-    application::ingestion::WorkerParts,
+    application::{ingestion::WorkerParts, ledger_service::LedgerService},
     config::EmbeddedSettings,
     domain::ports::Probe,
     infrastructure::{
-        embedded::{DataFolder, EmbeddedQueue, EmbeddedStore},
+        embedded::{DamageAlarm, EmbeddedEngine},
         status_cell::StatusCell,
     },
+    lifecycle::TaskResult,
 };
 
 pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>) -> Result<BackendParts, StartError> {
-    let folder = DataFolder::open(&embedded.data_dir)?;
-    let queue = Arc::new(EmbeddedQueue::open(&folder)?);
-    let store = Arc::new(EmbeddedStore::open(&folder, Arc::clone(&around.clock), around.settings.tombstone_days)?);
+    // A limit on the size of files is met like a full disk, not with the end of the process.
+    around.lifecycle.survive_file_size_limit().map_err(StartError::Signals)?;
+    let tombstone_days = around.settings.tombstone_days;
+    let engine = EmbeddedEngine::open(&embedded.data_dir, Arc::clone(&around.clock), tombstone_days)?;
+    let (queue, store) = (Arc::clone(&engine.queue), Arc::clone(&engine.store));
+    let stop = around.lifecycle.stop_token();
+    around.lifecycle.spawn("data", watch(engine.alarm(), stop)).await;
     let parts = WorkerParts {
         source: queue.source().await.map_err(StartError::Backend)?,
         repository: store.clone(),
@@ -31,27 +36,31 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
     around.lifecycle.spawn("worker", task::drain(parts)).await;
     // A disk that refuses writes stops intake and drain, but not reading.
     let (bus, worker): (Arc<dyn Probe>, Arc<dyn Probe>) = (Arc::new(queue.status()), Arc::new(store.status()));
-    let closing = {
-        let (queue, store) = (Arc::clone(&queue), Arc::clone(&store));
-        Box::pin(async move {
-            let closed = tokio::task::spawn_blocking(move || {
-                queue.close();
-                store.close();
-                drop(folder);
-            });
-            let _ = closed.await;
-        })
-    };
+    // Reading works whatever the disk says to writes.
+    let readable = Arc::new(StatusCell::up());
+    let ledger = LedgerService::new("queue".to_owned(), store.clone(), queue.clone(), readable);
+    let closing = Box::pin(async move {
+        let closed = tokio::task::spawn_blocking(move || engine.close());
+        let _ = closed.await;
+    });
     Ok(BackendParts {
         publisher: queue,
         repository: Some(store),
         bus,
         worker: Some(worker),
         store: Some(Arc::new(StatusCell::up())),
-        ledger: None,
+        ledger: Some(Arc::new(ledger)),
         bus_stop: CancellationToken::new(),
         closing,
         backend: "embedded",
         data: embedded.data_dir.display().to_string(),
     })
+}
+
+/// A damaged file ends the process: what it would serve and store from then on could not be trusted.
+async fn watch(alarm: DamageAlarm, stop: CancellationToken) -> TaskResult {
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        damage = alarm.raised() => Err(damage.into()),
+    }
 }

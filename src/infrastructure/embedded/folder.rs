@@ -1,32 +1,26 @@
-//! The data folder: made when missing, and held by one process at a time.
+//! The data folder: made when missing, held by one process at a time, and what that process leaves in the lock file.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-/// Why the folder cannot be used. The texts are for the operator at start.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    #[error("the data folder {0} cannot be made or written to")]
-    NotWritable(PathBuf, #[source] io::Error),
-    #[error("the data folder {0} is in use by another eyego process")]
-    InUse(PathBuf),
-    #[error("{0} cannot be opened")]
-    Database(PathBuf, #[source] rusqlite::Error),
-    #[error("{0} was written by a newer eyego (schema {1}, known up to {2})")]
-    TooNew(PathBuf, i64, i64),
-    #[error("a thread could not be started")]
-    Thread(#[source] io::Error),
-}
+use super::folder_error::FolderError;
+
+/// The length of the first line of the lock file: the last acknowledged sequence number.
+const LAST_LINE: usize = 20;
 
 /// The folder, locked until it is dropped. The lock is advisory: commands that only read may look in beside it.
+///
+/// The lock file's first line is the last sequence number that was acknowledged. Behind it stands, from a clean end to
+/// the next opening, what the databases looked like then.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+    acknowledged: Option<i64>,
+    clean: bool,
 }
 
 impl DataFolder {
@@ -39,21 +33,96 @@ impl DataFolder {
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(path.join("eyego.lock"))
             .map_err(not_writable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(not_writable(error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(not_writable(error)),
         }
+        let left = std::io::read_to_string(&lock).unwrap_or_default();
+        let (acknowledged, mark) = left.split_once('\n').unwrap_or((&left, ""));
+        let acknowledged = acknowledged.parse().ok();
+        let clean = !mark.is_empty() && mark == clean_mark(path);
+        // From here on an end without a mark is no clean one.
+        lock.set_len(if acknowledged.is_some() { LAST_LINE as u64 + 1 } else { 0 }).map_err(not_writable)?;
+        Ok(Self { path: path.to_owned(), lock, acknowledged, clean })
     }
 
     pub(super) fn queue_file(&self) -> PathBuf {
-        self.path.join("queue.db")
+        queue_file(&self.path)
     }
 
     pub(super) fn logs_file(&self) -> PathBuf {
-        self.path.join("logs.db")
+        logs_file(&self.path)
     }
+
+    /// Whether the databases are as the last process left them when it ended well.
+    pub(super) fn ended_well(&self) -> bool {
+        self.clean
+    }
+
+    /// The last sequence number that was acknowledged, as far as it was noted. Never more than what had been synced.
+    pub(super) fn acknowledged(&self) -> Option<i64> {
+        self.acknowledged
+    }
+
+    /// To note what is acknowledged.
+    pub(super) fn witness(&self) -> Option<Witness> {
+        // Opened again: a copy of the handle would share the lock and keep it.
+        OpenOptions::new().write(true).open(self.path.join("eyego.lock")).ok().map(Witness)
+    }
+
+    /// To be called once both databases are closed.
+    pub(super) fn mark_clean(&self) {
+        // Without the mark the next start looks through the files; that is all.
+        let _ = self.lock.write_all_at(clean_mark(&self.path).as_bytes(), LAST_LINE as u64 + 1);
+    }
+}
+
+/// Notes what was acknowledged, outside of the databases, so that a database that lost its end is noticed.
+///
+/// It is not synced: it survives the process but not the machine, and then it knows of less, never of more.
+#[derive(Debug)]
+pub(super) struct Witness(File);
+
+impl Witness {
+    pub(super) fn note(&self, last: i64) {
+        let _ = self.0.write_all_at(format!("{last:0LAST_LINE$}\n").as_bytes(), 0);
+    }
+}
+
+pub(super) fn queue_file(folder: &Path) -> PathBuf {
+    folder.join("queue.db")
+}
+
+pub(super) fn logs_file(folder: &Path) -> PathBuf {
+    folder.join("logs.db")
+}
+
+pub(super) fn wal_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// An empty file is what a crash leaves before anything was written.
+pub(super) fn is_there(file: &Path) -> bool {
+    length(file) > 0
+}
+
+pub(super) fn length(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
+}
+
+fn clean_mark(folder: &Path) -> String {
+    let mut mark = String::new();
+    for file in [queue_file(folder), logs_file(folder)] {
+        let (length, seconds, nanos) =
+            fs::metadata(&file).map_or((0, 0, 0), |found| (found.len(), found.mtime(), found.mtime_nsec()));
+        mark.push_str(&format!("{length} {seconds}.{nanos:09} {}\n", self::length(&wal_of(&file))));
+    }
+    mark
 }

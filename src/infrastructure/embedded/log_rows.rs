@@ -37,22 +37,51 @@ pub(super) const SCHEMA: Schema = Schema(&["
         value BLOB,
         UNIQUE (event_id, position)
     ) STRICT;
+", "
+    -- seq: the sequence number of the record. Rows from before there was a sequence have none, and no checksum.
+    ALTER TABLE logs ADD COLUMN seq INTEGER;
+    ALTER TABLE logs ADD COLUMN crc INTEGER;
+    CREATE INDEX logs_before_sequence ON logs (id) WHERE seq IS NULL;
+    ALTER TABLE tombstones ADD COLUMN seq INTEGER;
+    ALTER TABLE tombstones ADD COLUMN crc INTEGER;
+    CREATE INDEX tombstones_seq ON tombstones (seq);
+    ALTER TABLE dead_letters ADD COLUMN crc INTEGER;
+    CREATE INDEX dead_letters_position ON dead_letters (position);
+    -- Records whose event is stored or deleted under another number.
+    CREATE TABLE duplicates (seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
+    -- Deleted logs whose tombstones are gone.
+    CREATE TABLE forgotten (seq INTEGER PRIMARY KEY) STRICT;
+    -- first is not known before the queue is: it may be older.
+    CREATE TABLE ledger (
+        only INTEGER PRIMARY KEY CHECK (only = 0),
+        first INTEGER,
+        next INTEGER,
+        stored INTEGER NOT NULL,
+        duplicates INTEGER NOT NULL,
+        dead_lettered INTEGER NOT NULL,
+        queue_last INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO ledger (only, stored, duplicates, dead_lettered, queue_last) VALUES (0, 0, 0, 0, 0);
 "]);
 
 const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
 
 fn log(row: &Row<'_>) -> rusqlite::Result<ActivityLog> {
-    let metadata: Box<str> = match row.get_ref(4)? {
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-        other => return Err(rusqlite::Error::InvalidColumnType(4, "metadata".to_owned(), other.data_type())),
-    };
     Ok(ActivityLog {
         id: Some(LogId::new(row.get(0)?)),
-        user_id: Some(row.get(1)?),
-        action: Some(row.get(2)?),
+        user_id: Some(text(row, 1)?),
+        action: Some(text(row, 2)?),
         timestamp: Some(Timestamp::from_millis(row.get(3)?)),
-        metadata: Metadata::from_canonical(metadata),
+        metadata: Metadata::from_canonical(text(row, 4)?),
     })
+}
+
+/// One odd row never breaks a page.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    match row.get_ref(column)? {
+        ValueRef::Text(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+        other => Err(rusqlite::Error::InvalidColumnType(column, LOG_COLUMNS.to_owned(), other.data_type())),
+    }
 }
 
 pub(super) fn get(connection: &Connection, id: LogId) -> rusqlite::Result<Option<ActivityLog>> {
@@ -131,6 +160,15 @@ fn condition(filter: &LogFilter) -> (String, Vec<Value>) {
     }
     let condition = if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) };
     (condition, values)
+}
+
+/// Whether anything was ever kept here.
+pub(super) fn ever_held(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT next_id > 0 OR EXISTS (SELECT 1 FROM dead_letters) OR EXISTS (SELECT 1 FROM tombstones) FROM counters",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Deletes one log by a unique column; `true` where there was one.

@@ -1,20 +1,35 @@
 //! The embedded engine: bus and store in one data folder, with the promises of the real ones.
 //!
-//! Two SQLite databases, so that intake and drain never wait for each other's lock: `queue.db` (the bus and the
-//! consumer's position) and `logs.db` (logs, counter, tombstones, dead letters). One thread per database writes, with
-//! group commit; readers have connections of their own.
+//! Two SQLite databases, so that intake and drain never wait for each other's lock: `queue.db` (the bus, its sequence
+//! and the consumer's position) and `logs.db` (logs, ledger, counters, tombstones, duplicates, dead letters). One
+//! thread per database writes, with group commit; readers have connections of their own.
+//!
+//! Every event gets a number of a gapless sequence in the transaction that publishes it, and whatever becomes of it
+//! keeps that number. So from the first to the last each number is found once, or something is lost.
 
+mod crc;
+mod damage;
 mod database;
+mod engine;
 mod error;
 mod folder;
+mod folder_error;
+mod ledger_rows;
 mod log_rows;
+mod pairing;
 mod queue;
 mod queue_source;
 mod read_pool;
+mod sequence;
 mod store;
 mod store_writes;
+mod verify;
 mod writer;
 
-pub use folder::{DataFolder, FolderError};
+pub use damage::{Damage, DamageAlarm};
+pub use engine::EmbeddedEngine;
+pub use folder::DataFolder;
+pub use folder_error::FolderError;
 pub use queue::EmbeddedQueue;
 pub use store::EmbeddedStore;
+pub use verify::EmbeddedVerification;

@@ -7,24 +7,30 @@ use std::sync::{
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
-    database::{Schema, open_writer},
-    folder::{DataFolder, FolderError},
+    crc::RowCrc,
+    damage::DamageAlarm,
+    database::{Schema, Trust, open_writer},
+    folder::DataFolder,
+    folder_error::FolderError,
+    ledger_rows::QueueView,
     queue_source::QueueSource,
     read_pool::ReadPool,
+    sequence::{self, Sequence, SequenceRow},
     writer::{WriteError, Writer},
 };
 use crate::{
     domain::{
-        Event,
-        ports::{EventPublisher, EventSource, PortError, PublishOutcome},
+        Event, PartitionOffsets,
+        ports::{BusOffsets, EventPublisher, EventSource, PortError, PublishOutcome},
     },
     infrastructure::{status_cell::StatusCell, wire},
 };
 
-const SCHEMA: Schema = Schema(&["
+pub(super) const SCHEMA: Schema = Schema(&[
+    "
     CREATE TABLE events (
         seq INTEGER PRIMARY KEY,
         event_id BLOB NOT NULL,
@@ -34,32 +40,62 @@ const SCHEMA: Schema = Schema(&["
     -- Where the one consumer goes on. It outlives the rows, so that no number is used twice.
     CREATE TABLE consumer (only INTEGER PRIMARY KEY CHECK (only = 0), next INTEGER NOT NULL) STRICT;
     INSERT INTO consumer (only, next) VALUES (0, 0);
-"]);
+",
+    "
+    -- Rows from before there was a sequence have no checksum.
+    ALTER TABLE events ADD COLUMN crc INTEGER;
+    -- From first to last every number was given to one event. It outlives the rows, so that a lost one is noticed.
+    CREATE TABLE sequence (
+        only INTEGER PRIMARY KEY CHECK (only = 0),
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO sequence (only, first, last)
+        SELECT 0, max(end, 1), max(end, 1) - 1
+        FROM (SELECT max(next, (SELECT ifnull(max(seq), -1) + 1 FROM events)) AS end FROM consumer);
+    UPDATE consumer SET next = 1 WHERE next = 0 AND NOT EXISTS (SELECT 1 FROM events);
+",
+]);
 
 /// The bus of one process: a publisher, and one source at a time.
 pub struct EmbeddedQueue {
     writer: Arc<Writer>,
     reader: ReadPool,
     committed: watch::Receiver<u64>,
-    next_seq: Arc<AtomicI64>,
+    /// The last number given in the group in hand.
+    taken: Arc<AtomicI64>,
+    view: QueueView,
+    opened_with: SequenceRow,
 }
 
 impl EmbeddedQueue {
     /// # Errors
     /// Where the file cannot be opened or was written by a newer version.
     pub fn open(folder: &DataFolder) -> Result<Self, FolderError> {
+        Self::open_with(folder, &DamageAlarm::default(), Trust::AsLeft)
+    }
+
+    pub(super) fn open_with(folder: &DataFolder, alarm: &DamageAlarm, trust: Trust) -> Result<Self, FolderError> {
         let file = folder.queue_file();
-        let connection = open_writer(&file, &SCHEMA)?;
-        let next_seq = connection
-            .query_row("SELECT max(next, (SELECT ifnull(max(seq), -1) + 1 FROM events)) FROM consumer", [], |row| {
-                row.get(0)
-            })
-            .map_err(|error| FolderError::Database(file.clone(), error))?;
-        let reader = ReadPool::open(&file, 1)?;
+        let connection = open_writer(&file, &SCHEMA, trust)?;
+        let opened_with = sequence::open(&connection).map_err(|error| FolderError::database(&file, error))?;
+        let reader = ReadPool::open(&file, 1, alarm)?;
         let (sender, committed) = watch::channel(0);
-        let wake = move || sender.send_modify(|commits: &mut u64| *commits = commits.wrapping_add(1));
-        let writer = Writer::start("queue-writer", connection, wake)?;
-        Ok(Self { writer, reader, committed, next_seq: Arc::new(AtomicI64::new(next_seq)) })
+        let taken = Arc::new(AtomicI64::new(opened_with.last));
+        let last = Arc::new(AtomicI64::new(opened_with.last));
+        let hook = Sequence::new(Arc::clone(&taken), Arc::clone(&last), sender, folder.witness());
+        let writer = Writer::start("queue-writer", connection, hook, alarm)?;
+        let view = QueueView { first: opened_with.first, last };
+        Ok(Self { writer, reader, committed, taken, view, opened_with })
+    }
+
+    /// What the store has to know of it.
+    pub(super) fn view(&self) -> QueueView {
+        self.view.clone()
+    }
+
+    pub(super) fn opened_with(&self) -> SequenceRow {
+        self.opened_with
     }
 
     /// A source that goes on at the committed position. Two at a time would each get every event.
@@ -78,6 +114,7 @@ impl EmbeddedQueue {
 
     /// Finishes what was begun and closes the file. Blocks.
     pub fn close(&self) {
+        self.reader.close();
         self.writer.close();
     }
 }
@@ -87,17 +124,19 @@ impl EventPublisher for EmbeddedQueue {
     async fn publish(&self, batch: Vec<Event>) -> Vec<PublishOutcome> {
         let count = batch.len();
         let rows: Vec<Row> = batch.iter().map(Row::of).collect();
-        let next_seq = Arc::clone(&self.next_seq);
-        let answer = match self.writer.begin(move |connection| insert(connection, &rows, &next_seq)) {
-            Ok(answer) => wait(answer).await,
-            Err(error) => Err(WriteError::NotDone(error)),
-        };
+        let taken = Arc::clone(&self.taken);
+        let answer = self.writer.write(move |connection| insert(connection, &rows, &taken)).await;
         (0..count).map(|_| outcome(&answer)).collect()
     }
 }
 
-async fn wait(answer: oneshot::Receiver<Result<(), WriteError>>) -> Result<(), WriteError> {
-    answer.await.unwrap_or_else(|_| Err(WriteError::Unknown(PortError::closed("the writer ended"))))
+#[async_trait]
+impl BusOffsets for EmbeddedQueue {
+    async fn offsets(&self) -> Result<Vec<PartitionOffsets>, PortError> {
+        let row = self.reader.read(sequence::read).await?;
+        let (low, end) = (row.first, row.last + 1);
+        Ok(vec![PartitionOffsets { partition: 0, low, end, committed: Some(row.position) }])
+    }
 }
 
 fn outcome(answer: &Result<(), WriteError>) -> PublishOutcome {
@@ -124,13 +163,14 @@ impl Row {
     }
 }
 
-/// Numbers are taken inside the transaction's turn, so they grow in commit order; a failed group leaves a gap.
-fn insert(connection: &Connection, rows: &[Row], next_seq: &AtomicI64) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare_cached("INSERT INTO events (seq, event_id, received_at, value) VALUES (?, ?, ?, ?)")?;
+/// Numbers are taken inside the transaction: they grow in commit order, and a failed group leaves no gap.
+fn insert(connection: &Connection, rows: &[Row], taken: &AtomicI64) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare_cached("INSERT INTO events (seq, event_id, received_at, value, crc) VALUES (?, ?, ?, ?, ?)")?;
     for row in rows {
-        let seq = next_seq.fetch_add(1, Ordering::Relaxed);
-        statement.execute(params![seq, row.event_id, row.received_at, row.value])?;
+        let seq = taken.fetch_add(1, Ordering::Relaxed) + 1;
+        let crc = RowCrc::default().integer(seq).blob(&row.event_id).integer(row.received_at).blob(&row.value).finish();
+        statement.execute(params![seq, row.event_id, row.received_at, row.value, crc])?;
     }
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use super::{
     read_pool::ReadPool,
@@ -29,6 +32,15 @@ pub(super) struct QueueSource {
     next: i64,
     /// Everything below is removed.
     removed: i64,
+    /// The commit begun last, to begin it anew if it failed.
+    begun: Option<Begun>,
+}
+
+/// A commit on its way.
+struct Begun {
+    next: i64,
+    remove: bool,
+    answer: oneshot::Receiver<Result<(), WriteError>>,
 }
 
 impl QueueSource {
@@ -46,7 +58,19 @@ impl QueueSource {
                 )
             })
             .await?;
-        Ok(Self { writer, reader, committed, topic: "queue".into(), next, removed })
+        Ok(Self { writer, reader, committed, topic: "queue".into(), next, removed, begun: None })
+    }
+
+    fn advance_to(&mut self, next: i64, remove: bool) -> Result<(), PortError> {
+        let answer = self.writer.begin(move |connection| advance(connection, next, remove))?;
+        self.begun = Some(Begun { next, remove, answer });
+        Ok(())
+    }
+
+    /// While nothing comes no later commit makes up for one that failed.
+    fn retry_failed_commit(&mut self) -> Result<(), PortError> {
+        let failed = self.begun.take_if(|begun| matches!(begun.answer.try_recv(), Ok(Err(_))));
+        failed.map_or(Ok(()), |begun| self.advance_to(begun.next, begun.remove))
     }
 
     async fn read(&self, limits: BatchLimits) -> Result<Vec<Delivery>, PortError> {
@@ -65,7 +89,7 @@ impl EventSource for QueueSource {
             match timeout(wait, self.committed.changed()).await {
                 Ok(Ok(())) => deliveries = self.read(limits).await?,
                 Ok(Err(_)) => return Err(PortError::closed("the embedded engine is closed")),
-                Err(_) => {}
+                Err(_) => self.retry_failed_commit()?,
             }
         }
         let next = deliveries.last().map(|last| last.position.offset + 1);
@@ -81,7 +105,7 @@ impl EventSource for QueueSource {
             self.removed = next;
         }
         // Not waited for: the position rides with the next group of writes, and until then a crash means redelivery.
-        self.writer.begin(move |connection| advance(connection, next, remove)).map(drop)
+        self.advance_to(next, remove)
     }
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {

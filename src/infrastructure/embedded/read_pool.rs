@@ -1,14 +1,14 @@
 //! Connections for reading, a few at a time.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{database::open_reader, error::port_error, folder::FolderError};
+use super::{damage::DamageAlarm, database::open_reader, error::port_error, folder_error::FolderError};
 use crate::domain::ports::PortError;
 
 /// Readers never wait for the writer; more of them than cores gain nothing.
@@ -16,14 +16,23 @@ use crate::domain::ports::PortError;
 pub(super) struct ReadPool(Arc<Shared>);
 
 struct Shared {
+    file: PathBuf,
+    alarm: DamageAlarm,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl ReadPool {
-    pub(super) fn open(file: &Path, size: usize) -> Result<Self, FolderError> {
+    pub(super) fn open(file: &Path, size: usize, alarm: &DamageAlarm) -> Result<Self, FolderError> {
         let idle = (0..size).map(|_| open_reader(file)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self(Arc::new(Shared { idle: Mutex::new(idle), permits: Arc::new(Semaphore::new(size)) })))
+        let (idle, permits) = (Mutex::new(idle), Arc::new(Semaphore::new(size)));
+        Ok(Self(Arc::new(Shared { file: file.to_owned(), alarm: alarm.clone(), idle, permits })))
+    }
+
+    /// Closes what is idle: the last to close a database has to be its writer.
+    pub(super) fn close(&self) {
+        self.0.permits.close();
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Runs the query on a thread that may block, in one read transaction, so that all it sees is of one moment.
@@ -40,7 +49,11 @@ impl ReadPool {
             let mut connection = shared.take().ok_or_else(closed)?;
             let result = in_transaction(&mut connection, query);
             shared.give_back(connection);
-            result.map_err(|error| port_error("a read", error))
+            result.map_err(|error| {
+                let error = port_error("a read", error);
+                shared.alarm.note(&shared.file, &error);
+                error
+            })
         });
         reading.await.map_err(|error| PortError::unavailable("a read was cut short").caused_by(error))?
     }
@@ -52,6 +65,9 @@ impl Shared {
     }
 
     fn give_back(&self, connection: Connection) {
+        if self.permits.is_closed() {
+            return;
+        }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }

@@ -6,19 +6,25 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 
 use super::{
-    database::open_writer,
-    folder::{DataFolder, FolderError},
+    damage::DamageAlarm,
+    database::{Trust, open_writer},
+    folder::DataFolder,
+    folder_error::FolderError,
+    ledger_rows::{self, LedgerRow, QueueView},
     log_rows,
     read_pool::ReadPool,
     store_writes,
-    writer::{WriteError, Writer},
+    writer::{NoHook, WriteError, Writer},
 };
 use crate::{
     domain::{
-        ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest, Timestamp,
-        ports::{AppendOutcome, Clock, DeadLetter, DeadLetters, DeleteOutcome, LogRepository, PortError, Receipt},
+        Account, ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest, Timestamp,
+        ports::{
+            AppendOutcome, Clock, DeadLetter, DeadLetters, DeleteOutcome, Ledger, LogRepository, PortError, Receipt,
+        },
     },
     infrastructure::status_cell::StatusCell,
 };
@@ -32,26 +38,48 @@ pub struct EmbeddedStore {
     readers: ReadPool,
     next_id: Arc<AtomicI64>,
     clock: Arc<dyn Clock>,
+    queue: QueueView,
+}
+
+/// What an opening has to know.
+pub(super) struct StoreOptions {
+    pub(super) clock: Arc<dyn Clock>,
+    /// Tombstones that are older are forgotten; 0 keeps them for ever.
+    pub(super) tombstone_days: u32,
+    pub(super) queue: QueueView,
+    pub(super) alarm: DamageAlarm,
 }
 
 impl EmbeddedStore {
-    /// Tombstones older than `tombstone_days` are forgotten at each opening; 0 keeps them for ever.
+    /// A store without its queue: every offset from 1 on is in its account. Tombstones older than `tombstone_days` are
+    /// forgotten at each opening; 0 keeps them for ever.
     ///
     /// # Errors
     /// Where the file cannot be opened or was written by a newer version.
     pub fn open(folder: &DataFolder, clock: Arc<dyn Clock>, tombstone_days: u32) -> Result<Self, FolderError> {
+        let connection = open_writer(&folder.logs_file(), &log_rows::SCHEMA, Trust::AsLeft)?;
+        let queue = QueueView { first: 1, last: Arc::default() };
+        Self::start(folder, connection, StoreOptions { clock, tombstone_days, queue, alarm: DamageAlarm::default() })
+    }
+
+    pub(super) fn start(
+        folder: &DataFolder,
+        mut connection: Connection,
+        options: StoreOptions,
+    ) -> Result<Self, FolderError> {
+        let StoreOptions { clock, tombstone_days, queue, alarm } = options;
         let file = folder.logs_file();
-        let failed = |error| FolderError::Database(file.clone(), error);
-        let connection = open_writer(&file, &log_rows::SCHEMA)?;
+        let failed = |error| FolderError::database(&file, error);
+        ledger_rows::open(&connection, queue.first).map_err(failed)?;
         if tombstone_days > 0 {
             let age = i64::from(tombstone_days) * MILLIS_PER_DAY;
             let older_than = Timestamp::from_millis(clock.now().as_millis() - age);
-            store_writes::forget_tombstones(&connection, older_than).map_err(failed)?;
+            store_writes::forget_tombstones(&mut connection, older_than).map_err(failed)?;
         }
         let next_id = store_writes::next_id(&connection).map_err(failed)?;
-        let readers = ReadPool::open(&file, READERS)?;
-        let writer = Writer::start("logs-writer", connection, || ())?;
-        Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock })
+        let readers = ReadPool::open(&file, READERS, &alarm)?;
+        let writer = Writer::start("logs-writer", connection, NoHook, &alarm)?;
+        Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock, queue })
     }
 
     /// Whether writing works.
@@ -61,6 +89,7 @@ impl EmbeddedStore {
 
     /// Finishes what was begun and closes the file. Blocks.
     pub fn close(&self) {
+        self.readers.close();
         self.writer.close();
     }
 }
@@ -75,9 +104,9 @@ impl LogRepository for EmbeddedStore {
     }
 
     async fn append(&self, batch: &[NumberedEvent]) -> Result<Vec<AppendOutcome>, PortError> {
-        let batch = batch.to_vec();
+        let (batch, queue) = (batch.to_vec(), self.queue.clone());
         self.writer
-            .write(move |connection| store_writes::append(connection, &batch))
+            .write(move |connection| store_writes::append(connection, &batch, &queue))
             .await
             .map_err(WriteError::into_port_error)
     }
@@ -114,10 +143,18 @@ impl LogRepository for EmbeddedStore {
 #[async_trait]
 impl DeadLetters for EmbeddedStore {
     async fn publish(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        let letters = letters.to_vec();
+        let (letters, queue) = (letters.to_vec(), self.queue.clone());
         self.writer
-            .write(move |connection| store_writes::bury(connection, &letters))
+            .write(move |connection| store_writes::bury(connection, &letters, &queue))
             .await
             .map_err(WriteError::into_port_error)
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedStore {
+    async fn accounts(&self) -> Result<Vec<Account>, PortError> {
+        let row = self.readers.read(ledger_rows::read).await?;
+        Ok(row.map(|LedgerRow { account, .. }| account).into_iter().collect())
     }
 }

@@ -2,6 +2,7 @@
 //! and then every caller is answered.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -12,8 +13,9 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::{
+    damage::DamageAlarm,
     error::{left_nothing, port_error},
-    folder::FolderError,
+    folder_error::FolderError,
 };
 use crate::{
     domain::ports::{ErrorChain, PortError, Probe, Status},
@@ -75,6 +77,27 @@ impl<T: Send> Job for TypedJob<T> {
     }
 }
 
+/// What a database's owner adds to every group. It runs on the writing thread.
+pub(super) trait GroupHook: Send {
+    /// First in the transaction.
+    fn begin(&mut self, _: &Connection) -> rusqlite::Result<()> {
+        Ok(())
+    }
+
+    /// Last in the transaction.
+    fn finish(&mut self, _: &Connection) -> rusqlite::Result<()> {
+        Ok(())
+    }
+
+    /// Once it is durable, before the callers are answered.
+    fn committed(&mut self) {}
+}
+
+/// Nothing to add.
+pub(super) struct NoHook;
+
+impl GroupHook for NoHook {}
+
 /// The handle of a writing thread. The thread ends, with everything done, when the handle is closed or dropped.
 pub(super) struct Writer {
     health: StatusCell,
@@ -83,16 +106,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `after_commit` runs on the thread after every successful commit, before the callers are answered.
     pub(super) fn start(
         name: &str,
         connection: Connection,
-        after_commit: impl Fn() + Send + 'static,
+        hook: impl GroupHook + 'static,
+        alarm: &DamageAlarm,
     ) -> Result<Arc<Self>, FolderError> {
         let (sender, receiver) = mpsc::channel();
         let health = StatusCell::up();
         let thread = {
-            let mut desk = Desk { connection, health: health.clone(), after_commit: Box::new(after_commit) };
+            let file = connection.path().map(PathBuf::from).unwrap_or_default();
+            let alarm = alarm.clone();
+            let mut desk = Desk { connection, file, health: health.clone(), hook: Box::new(hook), alarm };
             thread::Builder::new().name(name.to_owned()).spawn(move || {
                 desk.work(&receiver);
                 desk.close();
@@ -149,8 +174,10 @@ impl Drop for Writer {
 /// What the thread has in hand.
 struct Desk {
     connection: Connection,
+    file: PathBuf,
     health: StatusCell,
-    after_commit: Box<dyn Fn() + Send>,
+    hook: Box<dyn GroupHook>,
+    alarm: DamageAlarm,
 }
 
 impl Desk {
@@ -169,11 +196,11 @@ impl Desk {
     }
 
     fn run(&mut self, mut group: Vec<Box<dyn Job>>) {
-        let result = commit_group(&mut self.connection, &mut group);
+        let result = commit_group(&mut self.connection, &mut *self.hook, &mut group);
         match &result {
             Ok(()) => {
                 self.recovered();
-                (self.after_commit)();
+                self.hook.committed();
             }
             Err(failure) => self.failed(failure.error(), group.len()),
         }
@@ -208,6 +235,7 @@ impl Desk {
 
     /// Logged when it begins, not for every group that it hits.
     fn failed(&self, error: &PortError, writes: usize) {
+        self.alarm.note(&self.file, error);
         if self.health.set(Status::Down("the disk refuses writes".to_owned())) {
             error!(error = %ErrorChain(error), writes, "a group of writes failed");
         }
@@ -243,13 +271,20 @@ impl GroupFailure {
     }
 }
 
-fn commit_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), GroupFailure> {
+fn commit_group(
+    connection: &mut Connection,
+    hook: &mut dyn GroupHook,
+    group: &mut [Box<dyn Job>],
+) -> Result<(), GroupFailure> {
+    let before = |error| GroupFailure::Before(port_error("a write", error));
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| GroupFailure::Before(port_error("beginning a write", error)))?;
+    hook.begin(&transaction).map_err(before)?;
     for job in group {
         job.run(&transaction).map_err(GroupFailure::Before)?;
     }
+    hook.finish(&transaction).map_err(before)?;
     transaction.commit().map_err(|error| {
         let certain = left_nothing(&error);
         let error = port_error("syncing a write", error);
