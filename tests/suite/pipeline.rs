@@ -34,20 +34,29 @@ use crate::support::{event, log, some_events};
 
 /// Numbers that look random and are the same in every run of a seed.
 #[derive(Clone)]
-struct Dice(Arc<AtomicU64>);
+pub(crate) struct Dice(Arc<AtomicU64>);
 
 impl Dice {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(AtomicU64::new(seed)))
     }
 
     /// One time in `sides`.
-    fn hit(&self, sides: u64) -> bool {
+    pub(crate) fn hit(&self, sides: u64) -> bool {
+        self.next().is_multiple_of(sides)
+    }
+
+    /// Less than `below`, which is at least 1.
+    pub(crate) fn roll(&self, below: usize) -> usize {
+        usize::try_from(self.next() % below as u64).unwrap()
+    }
+
+    fn next(&self) -> u64 {
         // SplitMix64.
         let mut value = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (value ^ (value >> 31)).is_multiple_of(sides)
+        value ^ (value >> 31)
     }
 }
 

@@ -45,7 +45,11 @@ pub struct Service {
 impl Service {
     /// Starts it in the folder, which also holds its data unless the environment says otherwise.
     pub fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = eyego(folder, environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_as(eyego(folder, environment))
+    }
+
+    pub fn start_as(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let errors = Arc::new(Mutex::new(String::new()));
         let mut stderr = child.stderr.take().unwrap();
         let collected = Arc::clone(&errors);
@@ -110,8 +114,13 @@ impl Service {
         assert!(Command::new("kill").args([signal, &self.id().to_string()]).status().unwrap().success());
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("the end of the process", || self.child.try_wait().unwrap())
+        eventually("the end of the process", || self.ended())
     }
 
     /// SIGTERM, and the exit code has to be 0.

@@ -26,6 +26,18 @@ pub(crate) fn service(variable: &str) -> Option<String> {
     address
 }
 
+/// Whether a program is there; without it as with a server that is not set.
+#[expect(clippy::disallowed_methods, reason = "tests are told what must be there by the environment")]
+pub(crate) fn tool(name: &str) -> bool {
+    let found = std::process::Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        let required = std::env::var("REQUIRE_SERVICES").is_ok_and(|required| required == "1");
+        assert!(!required, "{name} is not installed, and REQUIRE_SERVICES=1");
+        eprintln!("skipped: {name} is not installed");
+    }
+    found
+}
+
 /// A name that no other test and no other run has.
 pub(crate) fn unique_name(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
