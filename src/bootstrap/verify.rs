@@ -9,6 +9,7 @@ use crate::{
     domain::ports::{PortError, Verification, VerificationReporter, VerificationSummary},
     infrastructure::{
         clock::SystemClock,
+        embedded::EmbeddedVerification,
         kafka::{KafkaHistory, KafkaOffsets},
         mongo::{MongoFates, MongoLedger, MongoOptions, MongoStore},
     },
@@ -26,7 +27,10 @@ pub async fn verify(
     reporter: &mut dyn VerificationReporter,
 ) -> Result<VerificationSummary, StartError> {
     match &settings.backend {
-        Backend::Embedded(_) => Err(StartError::Backend(PortError::rejected("not yet"))),
+        Backend::Embedded(embedded) => {
+            let verification = EmbeddedVerification::open(&embedded.data_dir)?;
+            verification.verify(reporter).await.map_err(StartError::Backend)
+        }
         Backend::Servers { kafka, mongo } => servers_verified(kafka, mongo, settings, reporter).await,
         Backend::KafkaOnly(_) => Err(StartError::NothingToVerify),
     }

@@ -9,6 +9,7 @@ use std::{
 use eyego::{
     application::{
         ingestion::{IngestionWorker, StepOutcome, WorkerParts},
+        progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
     domain::{
@@ -116,6 +117,7 @@ impl Place {
             dead_letters: self.engine().store.clone(),
             accountant: None,
             signal: StoredSignal::default(),
+            progress: WorkerProgress::default(),
             stop: CancellationToken::new(),
         })
     }

@@ -71,6 +71,11 @@ fn a_healthy_store_is_clean_beside_the_service_and_without_it_on_servers() {
 }
 
 #[test]
+fn a_healthy_store_is_clean_beside_the_service_and_without_it_embedded() {
+    nothing_is_missing(&Place::embedded());
+}
+
+#[test]
 fn ten_of_ten_documents_and_a_tombstone_that_were_removed_behind_our_back_are_named() {
     let Some(place) = Place::servers() else { return };
     let service = place.start();
