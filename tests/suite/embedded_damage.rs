@@ -105,6 +105,9 @@ fn files_are_looked_through_only_after_an_end_that_was_not_clean() {
     };
     let (service, looked) = start();
     assert_eq!(looked, 0, "there is nothing yet");
+    service.stop();
+    let (service, looked) = start();
+    assert_eq!(looked, 0, "after an end that nothing came before");
     service.store(&log("u", "a"));
     service.stop();
     let (mut service, looked) = start();

@@ -10,7 +10,7 @@ pub(super) struct RowCrc(Hasher);
 
 impl RowCrc {
     pub(super) fn integer(mut self, value: i64) -> Self {
-        self.0.update(&[b'i']);
+        self.0.update(b"i");
         self.0.update(&value.to_le_bytes());
         self
     }

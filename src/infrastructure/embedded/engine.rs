@@ -46,7 +46,8 @@ impl EmbeddedEngine {
         let queue = EmbeddedQueue::open_with(&folder, &alarm, trust)?;
         let logs = open_writer(&logs_file, &log_rows::SCHEMA, trust)?;
         let ledger = ledger_rows::read(&logs).map_err(|error| FolderError::database(&logs_file, error))?;
-        let acknowledged = folder.acknowledged().filter(|_| there != (false, false));
+        // Without either it is a folder to begin in.
+        let acknowledged = if there == (false, false) { 0 } else { folder.acknowledged() };
         Files { queue: &queue_file, logs: &logs_file }.check(queue.opened_with(), ledger, acknowledged)?;
         let options = StoreOptions { clock, tombstone_days, queue: queue.view(), alarm: alarm.clone() };
         let store = EmbeddedStore::start(&folder, logs, options)?;

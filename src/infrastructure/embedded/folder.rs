@@ -19,7 +19,7 @@ const LAST_LINE: usize = 20;
 pub struct DataFolder {
     path: PathBuf,
     lock: File,
-    acknowledged: Option<i64>,
+    acknowledged: i64,
     clean: bool,
 }
 
@@ -43,11 +43,12 @@ impl DataFolder {
             Err(TryLockError::Error(error)) => return Err(not_writable(error)),
         }
         let left = std::io::read_to_string(&lock).unwrap_or_default();
-        let (acknowledged, mark) = left.split_once('\n').unwrap_or((&left, ""));
-        let acknowledged = acknowledged.parse().ok();
+        let (acknowledged, mark) = left.split_once('\n').unwrap_or_default();
+        let acknowledged = acknowledged.parse().unwrap_or(0);
         let clean = !mark.is_empty() && mark == clean_mark(path);
         // From here on an end without a mark is no clean one.
-        lock.set_len(if acknowledged.is_some() { LAST_LINE as u64 + 1 } else { 0 }).map_err(not_writable)?;
+        lock.write_all_at(last_line(acknowledged).as_bytes(), 0).map_err(not_writable)?;
+        lock.set_len(LAST_LINE as u64 + 1).map_err(not_writable)?;
         Ok(Self { path: path.to_owned(), lock, acknowledged, clean })
     }
 
@@ -65,7 +66,7 @@ impl DataFolder {
     }
 
     /// The last sequence number that was acknowledged, as far as it was noted. Never more than what had been synced.
-    pub(super) fn acknowledged(&self) -> Option<i64> {
+    pub(super) fn acknowledged(&self) -> i64 {
         self.acknowledged
     }
 
@@ -90,8 +91,13 @@ pub(super) struct Witness(File);
 
 impl Witness {
     pub(super) fn note(&self, last: i64) {
-        let _ = self.0.write_all_at(format!("{last:0LAST_LINE$}\n").as_bytes(), 0);
+        let _ = self.0.write_all_at(last_line(last).as_bytes(), 0);
     }
+}
+
+/// Always of the same length, so that it is written over in place.
+fn last_line(last: i64) -> String {
+    format!("{last:0LAST_LINE$}\n")
 }
 
 pub(super) fn queue_file(folder: &Path) -> PathBuf {

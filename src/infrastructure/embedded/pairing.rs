@@ -20,7 +20,7 @@ impl Files<'_> {
         &self,
         queue: SequenceRow,
         ledger: Option<LedgerRow>,
-        acknowledged: Option<i64>,
+        acknowledged: i64,
     ) -> Result<(), FolderError> {
         let used = queue.last >= queue.first;
         let Some(LedgerRow { account, queue_last }) = ledger else {
@@ -36,14 +36,12 @@ impl Files<'_> {
         if queue.position > account.next {
             return Err(self.logs_shortened(account.next, queue.position));
         }
-        match acknowledged {
-            Some(acknowledged) if acknowledged > queue.last => Err(FolderError::Shortened {
-                file: self.queue.to_owned(),
-                lost: format!("{} that were acknowledged are gone from it", events(queue.last + 1, acknowledged)),
-                advice: ACCEPT,
-            }),
-            _ => Ok(()),
+        if acknowledged > queue.last {
+            let gone = events(queue.last + 1, acknowledged);
+            let lost = format!("{gone}, acknowledged, are gone from it");
+            return Err(FolderError::Shortened { file: self.queue.to_owned(), lost, advice: ACCEPT });
         }
+        Ok(())
     }
 
     fn queue_shortened(&self, last: i64, known: i64, next: i64) -> FolderError {
@@ -80,7 +78,7 @@ mod tests {
         let files = Files { queue: Path::new("queue.db"), logs: Path::new("logs.db") };
         let account = Account { next, ..Account::beginning_at(0, 1) };
         let ledger = Some(LedgerRow { account, queue_last });
-        match files.check(SequenceRow { first: 1, last, position }, ledger, Some(acknowledged)) {
+        match files.check(SequenceRow { first: 1, last, position }, ledger, acknowledged) {
             Ok(()) => "fine".to_owned(),
             Err(error) => error.to_string(),
         }
@@ -102,6 +100,9 @@ mod tests {
         let lost = check(10, 9, 8, 9, 10);
         assert!(lost.starts_with("logs.db has lost its end: 1 event (sequence 8)"), "{lost}");
         let lost = check(10, 4, 8, 9, 11);
-        assert!(lost.contains("1 event (sequence 11)") && lost.contains("remove eyego.lock"), "{lost}");
+        assert!(
+            lost.contains("1 event (sequence 11), acknowledged, are gone") && lost.contains("remove eyego.lock"),
+            "{lost}"
+        );
     }
 }
