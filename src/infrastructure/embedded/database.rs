@@ -22,6 +22,9 @@ const CHECKPOINT_PAGES: u32 = 10_000;
 /// How long a start may look through one file. Enough for a gigabyte or more; beyond that verification has to do it.
 const CHECK_TIME: Duration = Duration::from_secs(5);
 
+/// In KiB, as SQLite wants it: negative. There are several readers, and the system caches the file anyway.
+const READER_CACHE: i32 = -2_048;
+
 /// A database's schema: one script per version, run in order.
 pub(super) struct Schema(pub(super) &'static [&'static str]);
 
@@ -64,6 +67,7 @@ pub(super) fn open_reader(file: &Path) -> Result<Connection, FolderError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     configure(&connection).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", READER_CACHE).map_err(failed)?;
     Ok(connection)
 }
 
