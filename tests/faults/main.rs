@@ -14,6 +14,7 @@
 )]
 
 mod account;
+mod crowd;
 mod families;
 mod http;
 mod kafka;

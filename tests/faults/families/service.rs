@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::kafka::MOST_MEMORY;
 use crate::{
+    crowd::Crowd,
     eventually,
     load::Outcome,
     proxy::Proxy,
@@ -23,6 +25,8 @@ use crate::{
 pub(crate) const ALL: &[Scenario] = &[
     Scenario::on("service-killed/servers", Shared, killed).quick(),
     Scenario::on("service-killed/embedded", Embedded, killed).quick(),
+    Scenario::on("service-crowded/servers", Shared, crowded).alone(),
+    Scenario::on("service-crowded/embedded", Embedded, crowded).alone(),
     Scenario::on("service-terminated/servers", Shared, terminated).quick(),
     Scenario::on("service-terminated/embedded", Embedded, terminated),
     Scenario::on("service-frozen-40s", Shared, frozen),
@@ -176,4 +180,32 @@ fn halves_killed(rig: &mut Rig) {
     eventually("the api is ready", || rig.service().is_ready());
     rig.fault_ended(&load);
     rig.account(load);
+}
+
+/// A thousand connections with bodies of 100 kB: more than there is room for is refused, and the memory is bounded.
+fn crowded(rig: &mut Rig) {
+    rig.start();
+    let load = rig.load();
+    load.run_for(Duration::from_secs(5));
+    let crowd = Crowd { connections: 1000, rounds: 5, bytes: 100_000 };
+    let outcomes = crowd.post_to(rig.service().recipe.port);
+    rig.fault_ended(&load);
+    rig.account(load);
+    rig.row.note(format!(
+        "a crowd of {}: {} taken, {} refused",
+        crowd.connections,
+        outcomes.acknowledged.len(),
+        outcomes.refused
+    ));
+    assert!(
+        outcomes.other.is_empty(),
+        "{} of the crowd got other answers: {:?}",
+        outcomes.other.len(),
+        outcomes.other.first()
+    );
+    assert!(outcomes.refused > 0, "the crowd was too small to be refused anything");
+    assert!(rig.store().holds(&outcomes.acknowledged), "something that the crowd posted is not stored");
+    let memory = rig.service().peak_memory().unwrap();
+    // A debug build takes more.
+    assert!(!rig.whole || memory < MOST_MEMORY, "{memory} MB");
 }
