@@ -191,6 +191,28 @@ fn the_service_ends_when_it_meets_damage() {
     assert_eq!(status.code(), Some(1), "{}", service.errors());
     let errors = service.errors();
     assert!(errors.contains("a task failed") && errors.contains("logs.db is damaged"), "{errors}");
+    let errors = expect_failure(folder.path(), &[]);
+    assert!(errors.contains("logs.db is damaged ("), "no start makes it sound: {errors}");
+}
+
+#[test]
+fn the_service_ends_when_a_file_is_taken_away() {
+    for (file, replaced) in [("queue.db", false), ("logs.db", false), ("logs.db", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data").join(file);
+        let mut service = Service::start(folder.path(), &[]);
+        service.wait_until_ready();
+        service.store(&log("u", "a"));
+        fs::rename(&path, folder.path().join("away")).unwrap();
+        if replaced {
+            fs::copy(folder.path().join("away"), &path).unwrap();
+        }
+        let status = service.wait();
+        assert_eq!(status.code(), Some(1), "{}", service.errors());
+        let what = if replaced { "it was replaced by another file" } else { "it was removed" };
+        let errors = service.errors();
+        assert!(errors.contains(&format!("{file} is damaged ({what})")), "{errors}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use eyego::{
 use crate::{
     place::{Place, Stopped, poison, query, verify},
     repository::letter,
-    support::{number, some_events},
+    support::{eventually, number, some_events},
 };
 
 const DAY: i64 = 86_400_000;
@@ -46,6 +46,28 @@ async fn a_group_that_fails_leaves_no_gap() {
     locked.execute_batch("DROP TRIGGER refuse").unwrap();
     place.publish(&some_events(1)).await;
     assert_eq!(query(place.path(), "queue.db", "SELECT seq FROM events ORDER BY seq"), [1, 2, 3, 4]);
+}
+
+/// Where nothing comes any more no later commit makes up for it.
+#[tokio::test]
+async fn a_position_that_could_not_be_written_is_written_later() {
+    let place = Place::new();
+    place.publish(&some_events(3)).await;
+    let other = rusqlite::Connection::open(place.path().join("queue.db")).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER refuse BEFORE UPDATE ON consumer BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    let mut worker = place.worker().await;
+    worker.step().await.unwrap();
+    worker.step().await.unwrap();
+    assert_eq!(query(place.path(), "queue.db", "SELECT next FROM consumer"), [1]);
+    other.execute_batch("DROP TRIGGER refuse").unwrap();
+    let written = async || {
+        worker.step().await.unwrap();
+        query(place.path(), "queue.db", "SELECT next FROM consumer") == [4]
+            && query(place.path(), "queue.db", "SELECT count(*) FROM events") == [0]
+    };
+    eventually("the position is written and the rows are removed", written).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,10 @@ impl DamageAlarm {
         });
     }
 
+    pub(super) fn is_raised(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Returns once a file was found damaged.
     pub async fn raised(&self) -> Damage {
         let mut watch = self.0.subscribe();

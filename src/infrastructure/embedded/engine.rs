@@ -59,11 +59,13 @@ impl EmbeddedEngine {
         self.alarm.clone()
     }
 
-    /// Finishes what was begun, closes both files and marks the end as clean. Blocks.
+    /// Finishes what was begun, closes both files and marks the end as clean, unless one of them is damaged. Blocks.
     pub fn close(&self) {
         self.queue.close();
         self.store.close();
-        self.folder.mark_clean();
+        if !self.alarm.is_raised() {
+            self.folder.mark_clean();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod damage;
 mod database;
 mod engine;
 mod error;
+mod file_watch;
 mod folder;
 mod folder_error;
 mod ledger_rows;

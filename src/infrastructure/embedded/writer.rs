@@ -2,7 +2,7 @@
 //! and then every caller is answered.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -15,6 +15,7 @@ use tracing::{error, info};
 use super::{
     damage::DamageAlarm,
     error::{left_nothing, port_error},
+    file_watch::FileWatch,
     folder_error::FolderError,
 };
 use crate::{
@@ -115,7 +116,7 @@ impl Writer {
         let (sender, receiver) = mpsc::channel();
         let health = StatusCell::up();
         let thread = {
-            let file = connection.path().map(PathBuf::from).unwrap_or_default();
+            let file = FileWatch::on(Path::new(connection.path().unwrap_or_default()));
             let alarm = alarm.clone();
             let mut desk = Desk { connection, file, health: health.clone(), hook: Box::new(hook), alarm };
             thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -174,7 +175,7 @@ impl Drop for Writer {
 /// What the thread has in hand.
 struct Desk {
     connection: Connection,
-    file: PathBuf,
+    file: FileWatch,
     health: StatusCell,
     hook: Box<dyn GroupHook>,
     alarm: DamageAlarm,
@@ -183,6 +184,9 @@ struct Desk {
 impl Desk {
     fn work(&mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
         loop {
+            if let Err(error) = self.file.look() {
+                self.alarm.note(self.file.file(), &error);
+            }
             match jobs.recv_timeout(LOOK_AGAIN) {
                 Ok(first) => {
                     let mut group = vec![first];
@@ -235,7 +239,7 @@ impl Desk {
 
     /// Logged when it begins, not for every group that it hits.
     fn failed(&self, error: &PortError, writes: usize) {
-        self.alarm.note(&self.file, error);
+        self.alarm.note(self.file.file(), error);
         if self.health.set(Status::Down("the disk refuses writes".to_owned())) {
             error!(error = %ErrorChain(error), writes, "a group of writes failed");
         }
