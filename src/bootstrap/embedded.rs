@@ -1,6 +1,6 @@
 //! The embedded backend: queue, store and worker in one process and one folder.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,8 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
         repository: store.clone(),
         dead_letters: store.clone(),
         accountant: None,
+        // Its one writing thread takes one batch at a time.
+        in_flight: NonZeroUsize::MIN,
         signal: around.signal.clone(),
         progress: around.progress.clone(),
         stop: around.lifecycle.stop_token(),

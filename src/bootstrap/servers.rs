@@ -1,6 +1,6 @@
 //! The production backend: Kafka and MongoDB, each connected to in the background.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,9 @@ use crate::{
 
 /// How long unacknowledged records may hold up the end, once nobody waits for them any more.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// While one batch waits for the disks of a majority, the server works on the next.
+const IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
 /// What librdkafka says of the settings, without any I/O.
 pub(super) fn check(kafka: &KafkaSettings, settings: &Settings) -> Result<(), Vec<Problem>> {
@@ -166,6 +169,7 @@ impl Worker {
             repository: self.store,
             dead_letters: Arc::new(self.letters),
             accountant: Some(self.accountant),
+            in_flight: IN_FLIGHT,
             signal: self.signal,
             progress: self.progress,
             stop: self.stop,

@@ -50,7 +50,7 @@ contract_suite! { bus_suite:
 bus_suite!(kafka, crate::kafka::KafkaHarness);
 bus_suite!(embedded, crate::embedded::EmbeddedBus);
 
-pub(crate) const LIMITS: BatchLimits = BatchLimits { records: 500, bytes: 4 << 20 };
+pub(crate) const LIMITS: BatchLimits = BatchLimits { records: 500, bytes: 4 << 20, at_least: 1 };
 const PATIENCE: Duration = Duration::from_secs(30);
 const NOTHING_COMES: Duration = Duration::from_millis(300);
 
@@ -144,8 +144,8 @@ async fn events_of_a_user_keep_their_order(bus: &mut impl BusHarness) {
 async fn a_batch_keeps_to_its_limits(bus: &mut impl BusHarness) {
     publish(&*bus.publisher(), &events_of("u", 20)).await;
     let mut source = bus.source().await;
-    let few = BatchLimits { records: 7, bytes: 1 << 20 };
-    let small = BatchLimits { records: 100, bytes: 1 };
+    let few = BatchLimits { records: 7, bytes: 1 << 20, at_least: 1 };
+    let small = BatchLimits { records: 100, bytes: 1, at_least: 1 };
     let mut count = 0;
     while count < 20 {
         let (limits, most) = if count < 14 { (few, 7) } else { (small, 1) };
@@ -176,7 +176,7 @@ async fn reading_goes_on_behind_what_is_committed(bus: &mut impl BusHarness) {
     let mut source = bus.source().await;
     let mut seen = 0;
     while seen < 4 {
-        let batch = next(&mut *source, BatchLimits { records: 4 - seen, bytes: 1 << 20 }).await;
+        let batch = next(&mut *source, BatchLimits { records: 4 - seen, bytes: 1 << 20, at_least: 1 }).await;
         seen += batch.deliveries.len();
         source.commit(batch.checkpoint).await.unwrap();
     }
@@ -191,7 +191,7 @@ async fn batches_may_be_taken_ahead_of_their_commits(bus: &mut impl BusHarness) 
     let events = events_of("u", 9);
     publish(&*bus.publisher(), &events).await;
     let mut source = bus.source().await;
-    let three = BatchLimits { records: 3, bytes: 1 << 20 };
+    let three = BatchLimits { records: 3, bytes: 1 << 20, at_least: 1 };
     let mut batches = Vec::new();
     while batches.iter().map(|batch: &Batch| batch.deliveries.len()).sum::<usize>() < 9 {
         batches.push(next(&mut *source, three).await);

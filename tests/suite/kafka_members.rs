@@ -35,7 +35,7 @@ async fn note(seen: &Seen, deliveries: &[Delivery]) {
 
 /// A worker that reads, notes and commits until it is told to stop, then leaves.
 async fn work(mut source: Box<dyn EventSource>, seen: Seen, stop: CancellationToken) {
-    let few = BatchLimits { records: 20, bytes: 1 << 20 };
+    let few = BatchLimits { records: 20, bytes: 1 << 20, at_least: 1 };
     while !stop.is_cancelled() {
         let batch = source.next_batch(few, Duration::from_millis(20)).await.unwrap();
         note(&seen, &batch.deliveries).await;
@@ -101,7 +101,7 @@ async fn a_batch_in_hand_is_committed_before_its_partitions_go() {
         let mut first = bus.source().await;
         let mut in_hand = Vec::new();
         while in_hand.len() < 3 {
-            let batch = next(&mut *first, BatchLimits { records: 1, bytes: 1 }).await;
+            let batch = next(&mut *first, BatchLimits { records: 1, bytes: 1, at_least: 1 }).await;
             in_hand.push(batch.checkpoint);
         }
         let mut second = bus.source().await;
@@ -140,7 +140,7 @@ async fn a_checkpoint_from_before_a_move_changes_nothing() {
     let mut slow = bus.source().await;
     let mut in_hand = BTreeMap::new();
     while in_hand.len() < 2 {
-        let one = next(&mut *slow, BatchLimits { records: 1, bytes: 1 }).await;
+        let one = next(&mut *slow, BatchLimits { records: 1, bytes: 1, at_least: 1 }).await;
         in_hand.entry(one.deliveries[0].position.partition).or_insert(one.checkpoint);
     }
     let mut other = bus.source().await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -134,7 +135,7 @@ impl EventSource for FlakySource {
             return away();
         }
         // Small batches, so that there are many places to break at.
-        let limits = BatchLimits { records: 17, ..limits };
+        let limits = BatchLimits { records: 17, at_least: limits.at_least.min(17), ..limits };
         self.inner.next_batch(limits, Duration::from_millis(1)).await
     }
 
@@ -152,16 +153,19 @@ struct Pipeline {
     queue: EmbeddedQueue,
     store: Arc<EmbeddedStore>,
     dice: Dice,
+    in_flight: NonZeroUsize,
     _folder: tempfile::TempDir,
 }
 
 impl Pipeline {
+    /// Seeds differ in how many batches are in flight too.
     fn new(seed: u64) -> Self {
+        let in_flight = NonZeroUsize::new(1 + usize::try_from(seed).unwrap() % 4).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let locked = DataFolder::open(folder.path()).unwrap();
         let queue = EmbeddedQueue::open(&locked).unwrap();
         let store = Arc::new(EmbeddedStore::open(&locked, Arc::new(SystemClock), 0).unwrap());
-        Self { queue, store, dice: Dice::new(seed), _folder: folder }
+        Self { queue, store, dice: Dice::new(seed), in_flight, _folder: folder }
     }
 
     async fn publish(&self, events: &[Event]) {
@@ -176,6 +180,7 @@ impl Pipeline {
             source: Box::new(source),
             repository: flaky.clone(),
             accountant: None,
+            in_flight: self.in_flight,
             dead_letters: flaky,
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
@@ -284,6 +289,7 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         repository: down.clone(),
         dead_letters: down,
         accountant: None,
+        in_flight: NonZeroUsize::MIN,
         signal: StoredSignal::default(),
         progress: WorkerProgress::default(),
         stop: stop.clone(),

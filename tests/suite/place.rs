@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -116,6 +117,7 @@ impl Place {
             repository: self.engine().store.clone(),
             dead_letters: self.engine().store.clone(),
             accountant: None,
+            in_flight: NonZeroUsize::MIN,
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
             stop: CancellationToken::new(),

@@ -35,7 +35,16 @@ impl IngestionError {
 /// `None` means: asked to stop while retrying.
 pub(super) type Interruptible<T> = Result<Option<T>, IngestionError>;
 
+/// A batch whose events have their numbers.
+pub(super) struct Numbered {
+    events: Vec<NumberedEvent>,
+    /// For each event the letter that it would become if the store refused it.
+    places: Vec<DeadLetter>,
+    letters: Vec<DeadLetter>,
+}
+
 /// Where a worker puts what it has read.
+#[derive(Clone)]
 pub(super) struct Sink {
     pub(super) repository: Arc<dyn LogRepository>,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
@@ -44,9 +53,16 @@ pub(super) struct Sink {
 }
 
 impl Sink {
+    /// Numbers a batch once; every retry of the append carries the same numbers.
+    pub(super) async fn number_all(&self, deliveries: Vec<Delivery>) -> Interruptible<Numbered> {
+        let Sorted { events, places, letters } = sort(deliveries);
+        let events = self.number(events).await?;
+        Ok(events.map(|events| Numbered { events, places, letters }))
+    }
+
     /// Stores or dead-letters every record; returns once all of it is durable.
-    pub(super) async fn deal_with(&self, deliveries: Vec<Delivery>) -> Interruptible<Fates> {
-        let Sorted { events, places, mut letters } = sort(deliveries);
+    pub(super) async fn deal_with(&self, batch: Numbered) -> Interruptible<Fates> {
+        let Numbered { events, places, mut letters } = batch;
         let Some(outcomes) = self.store(events).await? else { return Ok(None) };
         let mut fates = Fates::new();
         let mut count =
@@ -68,41 +84,45 @@ impl Sink {
     }
 
     /// Stores the events and returns what became of each, in order.
-    async fn store(&self, events: Vec<Unnumbered>) -> Interruptible<Vec<Fate>> {
+    async fn store(&self, mut events: Vec<NumberedEvent>) -> Interruptible<Vec<Fate>> {
         let mut fates = vec![Fate::Duplicate; events.len()];
-        let mut pending: Vec<(usize, Unnumbered)> = events.into_iter().enumerate().collect();
+        let mut places: Vec<usize> = (0..events.len()).collect();
         let mut backoff = Backoff::default();
-        while !pending.is_empty() {
-            let Some((places, numbered)) = self.number(pending).await? else { return Ok(None) };
-            let Some(outcomes) = self.retry(Stage::Append, || self.repository.append(&numbered)).await? else {
+        while !events.is_empty() {
+            let Some(outcomes) = self.retry(Stage::Append, || self.repository.append(&events)).await? else {
                 return Ok(None);
             };
-            pending = Vec::new();
-            for ((place, numbered), outcome) in places.into_iter().zip(numbered).zip(outcomes) {
-                log_rejection(numbered.event.id, &outcome);
+            let mut clashes: Vec<Unnumbered> = Vec::new();
+            let mut places_of_clashes = Vec::new();
+            for ((place, event), outcome) in places.into_iter().zip(events).zip(outcomes) {
+                log_rejection(event.event.id, &outcome);
                 match on_outcome(&outcome) {
                     OnOutcome::Settled(fate) => fates[place] = fate,
-                    OnOutcome::Renumber => pending.push((place, numbered.into())),
+                    OnOutcome::Renumber => {
+                        places_of_clashes.push(place);
+                        clashes.push(event.into());
+                    }
                 }
             }
-            if !pending.is_empty() && !self.mend_counter(pending.len(), &mut backoff).await? {
+            if !clashes.is_empty() && !self.mend_counter(clashes.len(), &mut backoff).await? {
                 return Ok(None);
             }
+            let Some(renumbered) = self.number(clashes).await? else { return Ok(None) };
+            (places, events) = (places_of_clashes, renumbered);
         }
         Ok(Some(fates))
     }
 
-    /// Numbers a batch once; every retry of the append carries the same numbers.
-    async fn number(&self, events: Vec<(usize, Unnumbered)>) -> Interruptible<(Vec<usize>, Vec<NumberedEvent>)> {
+    async fn number(&self, events: Vec<Unnumbered>) -> Interruptible<Vec<NumberedEvent>> {
+        if events.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let Some(ids) = self.retry(Stage::Reserve, || self.repository.reserve(count)).await? else {
             return Ok(None);
         };
-        let numbered = events.into_iter().zip(ids).map(|((place, unnumbered), id)| {
-            let Unnumbered { offset, event } = unnumbered;
-            (place, NumberedEvent { id, offset, event })
-        });
-        Ok(Some(numbered.unzip()))
+        let numbered = events.into_iter().zip(ids);
+        Ok(Some(numbered.map(|(Unnumbered { offset, event }, id)| NumberedEvent { id, offset, event }).collect()))
     }
 
     /// Returns `false` when asked to stop meanwhile.

@@ -1,7 +1,13 @@
 //! The ingestion worker: reads a batch, numbers it, stores it, dead-letters what is poison, and only then commits.
+//! Several batches may be on their way into the store; they are numbered, settled and committed in the order in which
+//! they were read.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use futures_util::{
+    future::{BoxFuture, FutureExt},
+    stream::{FuturesOrdered, StreamExt},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -14,11 +20,17 @@ use super::{
 };
 use crate::{
     application::{progress::WorkerProgress, stored_signal::StoredSignal},
-    domain::ports::{Batch, BatchLimits, DeadLetters, ErrorChain, EventSource, LogRepository},
+    domain::{
+        Timestamp,
+        ports::{Batch, BatchLimits, Checkpoint, DeadLetters, Delivery, ErrorChain, EventSource, LogRepository},
+    },
 };
 
 /// A batch of 1,000 is where a bulk insert stops getting cheaper per document; the bytes bound the memory.
-const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 2 << 20 };
+const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 1 << 20, at_least: 1 };
+/// A further batch is begun only when it is full: until then what comes waits for the one on its way, so that light
+/// load is stored at once and heavy load in large batches.
+const FULL: BatchLimits = BatchLimits { at_least: LIMITS.records, ..LIMITS };
 /// How long one read waits for records; only how often an idle worker looks round.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -29,6 +41,8 @@ pub struct WorkerParts {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// `None` where the store counts in the very transaction that stores.
     pub accountant: Option<Accountant>,
+    /// How many batches may be on their way into the store at a time.
+    pub in_flight: NonZeroUsize,
     pub signal: StoredSignal,
     pub progress: WorkerProgress,
     /// Ends the worker after the step in hand, or during a retry.
@@ -46,11 +60,23 @@ pub enum StepOutcome {
     Interrupted,
 }
 
+/// A batch that the store is done with, or was interrupted at.
+struct Stored {
+    fates: Interruptible<Fates>,
+    checkpoint: Checkpoint,
+    records: usize,
+}
+
 /// Drains one source. There is one per process and it owns its place in the consumer group.
 pub struct IngestionWorker {
     source: Box<dyn EventSource>,
     sink: Sink,
     accountant: Option<Accountant>,
+    in_flight: NonZeroUsize,
+    storing: FuturesOrdered<BoxFuture<'static, Stored>>,
+    /// The oldest record of each batch in `storing`.
+    oldest: VecDeque<Option<Timestamp>>,
+    read_backoff: Backoff,
     dead_letter_rate: DeadLetterRate,
     signal: StoredSignal,
     progress: WorkerProgress,
@@ -59,12 +85,23 @@ pub struct IngestionWorker {
 
 impl IngestionWorker {
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { source, repository, dead_letters, accountant, signal, progress, stop } = parts;
-        let sink = Sink { repository, dead_letters, stop: stop.clone() };
-        Self { source, sink, accountant, dead_letter_rate: DeadLetterRate::default(), signal, progress, stop }
+        let WorkerParts { source, repository, dead_letters, accountant, in_flight, signal, progress, stop } = parts;
+        Self {
+            source,
+            sink: Sink { repository, dead_letters, stop: stop.clone() },
+            accountant,
+            in_flight,
+            storing: FuturesOrdered::new(),
+            oldest: VecDeque::new(),
+            read_backoff: Backoff::default(),
+            dead_letter_rate: DeadLetterRate::default(),
+            signal,
+            progress,
+            stop,
+        }
     }
 
-    /// Steps until asked to stop, then commits and leaves the group.
+    /// Steps until asked to stop, then finishes what is on its way, commits and leaves the group.
     ///
     /// # Errors
     /// Only what no retry can mend.
@@ -73,35 +110,68 @@ impl IngestionWorker {
         if let Some(accountant) = &self.accountant {
             retry(Stage::OpenLedger, &self.stop, || accountant.open()).await?;
         }
-        while !self.stop.is_cancelled() {
-            if self.step().await? == StepOutcome::Interrupted {
-                break;
-            }
-        }
+        while self.step().await? != StepOutcome::Interrupted {}
         if let Err(error) = self.source.close().await {
             warn!(error = %ErrorChain(&error), "the source did not close cleanly; records may come again");
         }
         Ok(())
     }
 
-    /// One batch from the source to the commit.
+    /// Begins as many batches as there is room for, until the oldest is committed.
+    ///
+    /// Cancellation: what was read and is not committed comes again; the worker must not be used any more.
     ///
     /// # Errors
     /// As for [`IngestionWorker::run`].
     pub async fn step(&mut self) -> Result<StepOutcome, IngestionError> {
-        let Some(batch) = self.read().await? else { return Ok(StepOutcome::Interrupted) };
-        let records = batch.deliveries.len();
-        if records == 0 {
-            return Ok(StepOutcome::Idle);
+        loop {
+            let idle = self.storing.is_empty();
+            let room = self.storing.len() < self.in_flight.get() && !self.stop.is_cancelled();
+            if idle && !room {
+                return Ok(StepOutcome::Interrupted);
+            }
+            let limits = if idle { LIMITS } else { FULL };
+            let batch = tokio::select! {
+                biased;
+                Some(stored) = self.storing.next() => return self.finish(stored).await,
+                batch = read(&mut *self.source, limits, &mut self.read_backoff, &self.stop), if room => batch?,
+            };
+            match batch {
+                Some(batch) if !batch.deliveries.is_empty() => {
+                    if !self.begin(batch).await? {
+                        return Ok(StepOutcome::Interrupted);
+                    }
+                }
+                Some(_) if idle => return Ok(StepOutcome::Idle),
+                // Nothing more for now, or asked to stop: what is on its way is waited for.
+                Some(_) | None => {}
+            }
         }
-        self.progress.holds(batch.deliveries.iter().map(|delivery| delivery.timestamp).min());
-        let Some(fates) = self.sink.deal_with(batch.deliveries).await? else { return Ok(StepOutcome::Interrupted) };
+    }
+
+    /// Numbers the batch and sends it on its way; `false` when asked to stop meanwhile.
+    async fn begin(&mut self, batch: Batch) -> Result<bool, IngestionError> {
+        let Batch { deliveries, checkpoint } = batch;
+        let records = deliveries.len();
+        self.oldest.push_back(oldest_of(&deliveries));
+        self.show_progress();
+        let Some(numbered) = self.sink.number_all(deliveries).await? else { return Ok(false) };
+        let sink = self.sink.clone();
+        let storing = async move { Stored { fates: sink.deal_with(numbered).await, checkpoint, records } };
+        self.storing.push_back(storing.boxed());
+        Ok(true)
+    }
+
+    /// Counts and commits the oldest batch.
+    async fn finish(&mut self, stored: Stored) -> Result<StepOutcome, IngestionError> {
+        let Stored { fates, checkpoint, records } = stored;
+        let Some(fates) = fates? else { return Ok(StepOutcome::Interrupted) };
         self.signal.raise();
         self.dead_letter_rate.note(&fates);
         if self.settle(&fates).await?.is_none() {
             return Ok(StepOutcome::Interrupted);
         }
-        if let Err(source) = self.source.commit(batch.checkpoint).await {
+        if let Err(source) = self.source.commit(checkpoint).await {
             match on_error(Stage::Commit, source.kind()) {
                 OnError::Stop => return Err(IngestionError::at(Stage::Commit, source)),
                 OnError::GoOn | OnError::Retry => {
@@ -109,29 +179,46 @@ impl IngestionWorker {
                 }
             }
         }
-        self.progress.holds(None);
+        self.oldest.pop_front();
+        self.show_progress();
         Ok(StepOutcome::Done(records))
+    }
+
+    fn show_progress(&self) {
+        self.progress.holds(self.oldest.iter().flatten().min().copied());
     }
 
     async fn settle(&mut self, fates: &Fates) -> Interruptible<()> {
         let Some(accountant) = &self.accountant else { return Ok(Some(())) };
         retry(Stage::Settle, &self.stop, || accountant.settle(fates)).await
     }
+}
 
-    async fn read(&mut self) -> Interruptible<Batch> {
-        let mut backoff = Backoff::default();
-        loop {
-            let read = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(None),
-                read = self.source.next_batch(LIMITS, WAIT) => read,
-            };
-            match read {
-                Ok(batch) => return Ok(Some(batch)),
-                Err(source) => {
-                    if !pause(Stage::Read, source, &mut backoff, &self.stop).await? {
-                        return Ok(None);
-                    }
+fn oldest_of(deliveries: &[Delivery]) -> Option<Timestamp> {
+    deliveries.iter().map(|delivery| delivery.timestamp).min()
+}
+
+/// Cancellation: loses nothing.
+async fn read(
+    source: &mut dyn EventSource,
+    limits: BatchLimits,
+    backoff: &mut Backoff,
+    stop: &CancellationToken,
+) -> Interruptible<Batch> {
+    loop {
+        let read = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            read = source.next_batch(limits, WAIT) => read,
+        };
+        match read {
+            Ok(batch) => {
+                *backoff = Backoff::default();
+                return Ok(Some(batch));
+            }
+            Err(source) => {
+                if !pause(Stage::Read, source, backoff, stop).await? {
+                    return Ok(None);
                 }
             }
         }

@@ -49,12 +49,14 @@ pub struct Delivery {
     pub event: Result<Event, Malformed>,
 }
 
-/// How much a batch may hold at most.
+/// How much a batch holds.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     pub records: usize,
     /// Bytes of the records; a single larger one makes a batch of its own.
     pub bytes: usize,
+    /// How many records have to be there before a batch is handed out, or as many as the source holds at a time.
+    pub at_least: usize,
 }
 
 /// What to commit once a batch is stored: for each partition the next offset to read.
@@ -79,7 +81,7 @@ pub struct Batch {
 /// restart, a rebalance or a lost connection.
 #[async_trait]
 pub trait EventSource: Send {
-    /// The next records; returns as soon as there are any, or an empty batch after `wait`.
+    /// The next records; returns as soon as there are enough, or an empty batch after `wait`.
     ///
     /// Cancellation: dropping the future loses nothing; the records come with the next call.
     ///

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use tokio::{
     sync::{oneshot, watch},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -82,16 +82,24 @@ impl QueueSource {
 #[async_trait]
 impl EventSource for QueueSource {
     async fn next_batch(&mut self, limits: BatchLimits, wait: Duration) -> Result<Batch, PortError> {
-        // Marked as seen before looking, so that a commit in between ends the wait at once.
-        self.committed.mark_unchanged();
-        let mut deliveries = self.read(limits).await?;
-        if deliveries.is_empty() {
-            match timeout(wait, self.committed.changed()).await {
-                Ok(Ok(())) => deliveries = self.read(limits).await?,
-                Ok(Err(_)) => return Err(PortError::closed("the embedded engine is closed")),
-                Err(_) => self.retry_failed_commit()?,
+        let deadline = Instant::now() + wait;
+        let deliveries = loop {
+            // Marked as seen before looking, so that a commit in between ends the wait at once.
+            self.committed.mark_unchanged();
+            let deliveries = self.read(limits).await?;
+            let full = deliveries.len() >= limits.records || bytes_of(&deliveries) >= limits.bytes;
+            if full || deliveries.len() >= limits.at_least.max(1) {
+                break deliveries;
             }
-        }
+            match timeout_at(deadline, self.committed.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(PortError::closed("the embedded engine is closed")),
+                Err(_) => {
+                    self.retry_failed_commit()?;
+                    break Vec::new();
+                }
+            }
+        };
         let next = deliveries.last().map(|last| last.position.offset + 1);
         self.next = next.unwrap_or(self.next);
         let checkpoint = Checkpoint { assignment: 0, next: next.map(|next| (0, next)).into_iter().collect() };
@@ -112,6 +120,10 @@ impl EventSource for QueueSource {
         // Commits are begun in order, so behind this one all are done.
         self.writer.write(|_| Ok(())).await.map_err(WriteError::into_port_error)
     }
+}
+
+fn bytes_of(deliveries: &[Delivery]) -> usize {
+    deliveries.iter().map(|delivery| delivery.record.value.as_ref().map_or(0, Vec::len)).sum()
 }
 
 fn select(

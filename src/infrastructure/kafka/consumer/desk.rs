@@ -45,6 +45,8 @@ struct Partition {
 struct State {
     buffer: VecDeque<Delivery>,
     bytes: usize,
+    /// How many records the front waits for.
+    wanted: usize,
     assignment: u64,
     partitions: BTreeMap<i32, Partition>,
     phase: Phase,
@@ -63,7 +65,14 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(capacity: Capacity) -> Self {
         let state =
-            State { buffer: VecDeque::new(), bytes: 0, assignment: 0, partitions: BTreeMap::new(), phase: Phase::Open };
+            State {
+            buffer: VecDeque::new(),
+            bytes: 0,
+            wanted: 1,
+            assignment: 0,
+            partitions: BTreeMap::new(),
+            phase: Phase::Open,
+        };
         Self { state: Mutex::new(state), capacity, arrived: Notify::new(), changed: Condvar::new() }
     }
 
@@ -73,13 +82,17 @@ impl Desk {
         self.arrived.notified().await;
     }
 
-    /// The next records, if there are any; `Err` once the thread has ended.
+    /// The next records, if there are enough; `Err` once the thread has ended.
     pub(super) fn take(&self, limits: BatchLimits) -> Result<Option<Batch>, Ended> {
         let mut state = self.lock();
         if state.phase == Phase::Ended {
             return Err(Ended);
         }
-        let mut deliveries = Vec::new();
+        state.wanted = limits.at_least;
+        if !self.are_enough(&state) {
+            return Ok(None);
+        }
+        let mut deliveries = Vec::with_capacity(limits.records.min(state.buffer.len()));
         let mut bytes = 0;
         let mut next = BTreeMap::new();
         while deliveries.len() < limits.records.max(1) {
@@ -152,7 +165,9 @@ impl Desk {
         if state.phase == Phase::Open && state.partitions.contains_key(&delivery.position.partition) {
             state.bytes += weight(&delivery);
             state.buffer.push_back(delivery);
-            self.arrived.notify_one();
+            if self.are_enough(&state) {
+                self.arrived.notify_one();
+            }
         }
     }
 
@@ -239,6 +254,11 @@ impl Desk {
     pub(super) fn end(&self) {
         self.lock().phase = Phase::Ended;
         self.arrived.notify_one();
+    }
+
+    /// A full desk is enough, whatever is waited for: nothing more will come.
+    fn are_enough(&self, state: &State) -> bool {
+        state.buffer.len() >= state.wanted || self.full(state)
     }
 
     fn full(&self, state: &State) -> bool {

@@ -11,7 +11,7 @@ use crate::{
     infrastructure::wire,
 };
 
-const NO_LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 1 << 20 };
+const NO_LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 1 << 20, at_least: 1 };
 
 fn delivery(partition: i32, offset: i64) -> Delivery {
     let record = RawRecord { value: Some(vec![b'x'; 100]), ..RawRecord::default() };
@@ -41,10 +41,10 @@ fn a_batch_keeps_order_and_limits() {
     for (partition, offset) in [(0, 5), (1, 9), (0, 6)] {
         desk.push(delivery(partition, offset));
     }
-    let batch = desk.take(BatchLimits { records: 2, bytes: 1 << 20 }).unwrap().unwrap();
+    let batch = desk.take(BatchLimits { records: 2, bytes: 1 << 20, at_least: 1 }).unwrap().unwrap();
     assert_eq!(offsets(&batch), [(0, 5), (1, 9)]);
     assert_eq!(batch.checkpoint.next, [(0, 6), (1, 10)]);
-    let rest = desk.take(BatchLimits { records: 2, bytes: 1 }).unwrap().unwrap();
+    let rest = desk.take(BatchLimits { records: 2, bytes: 1, at_least: 1 }).unwrap().unwrap();
     assert_eq!(offsets(&rest), [(0, 6)], "a larger record makes a batch of its own");
     assert!(desk.take(NO_LIMITS).unwrap().is_none());
 }
@@ -138,4 +138,20 @@ fn after_the_end_the_front_is_told() {
     desk.end();
     assert_eq!(desk.take(NO_LIMITS).unwrap_err(), Ended);
     assert_eq!(desk.mark(&Checkpoint { assignment: 1, next: Vec::new() }), Err(Ended));
+}
+
+#[test]
+fn who_waits_for_many_gets_none_before_they_are_there_or_the_desk_is_full() {
+    let desk = desk(&[0]);
+    let two = BatchLimits { at_least: 2, ..NO_LIMITS };
+    desk.push(delivery(0, 5));
+    assert!(desk.take(two).unwrap().is_none());
+    desk.push(delivery(0, 6));
+    assert_eq!(offsets(&desk.take(two).unwrap().unwrap()), [(0, 5), (0, 6)]);
+    let many = BatchLimits { at_least: 1000, ..NO_LIMITS };
+    for offset in 7..11 {
+        assert!(desk.take(many).unwrap().is_none());
+        desk.push(delivery(0, offset));
+    }
+    assert_eq!(desk.take(many).unwrap().unwrap().deliveries.len(), 4);
 }
