@@ -35,7 +35,7 @@ impl ApiError {
         Self { code, detail: Some(detail.into()), cause: None }
     }
 
-    fn caused_by(code: ErrorCode, cause: impl Error + Send + Sync + 'static) -> Self {
+    pub(super) fn caused_by(code: ErrorCode, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { code, detail: None, cause: Some(Arc::new(cause)) }
     }
 

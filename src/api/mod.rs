@@ -4,6 +4,7 @@ pub mod dto;
 mod error;
 mod error_code;
 mod extract;
+mod front;
 mod handlers;
 mod middleware;
 mod openapi;

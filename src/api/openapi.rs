@@ -32,9 +32,13 @@ pub(super) fn ops_routes() -> OpenApiRouter<OpsState> {
         .routes(routes!(metrics::metrics))
 }
 
+pub(super) fn intake_routes() -> OpenApiRouter<LogState> {
+    OpenApiRouter::new().routes(routes!(create_log::create_log))
+}
+
 pub(super) fn log_routes() -> OpenApiRouter<LogState> {
     OpenApiRouter::new()
-        .routes(routes!(create_log::create_log, list_logs::list_logs))
+        .routes(routes!(list_logs::list_logs))
         .routes(routes!(get_receipt::get_receipt))
         .routes(routes!(get_log::get_log, delete_log::delete_log))
 }
@@ -42,6 +46,7 @@ pub(super) fn log_routes() -> OpenApiRouter<LogState> {
 /// The whole document, whatever this process serves of it.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
+    document.merge(intake_routes().into_openapi());
     document.merge(log_routes().into_openapi());
     document.merge(ops_routes().into_openapi());
     document

@@ -1,55 +1,42 @@
 //! The routes and what lies around them, outermost last.
 
-use std::any::Any;
-
-use axum::{Router, http::Request, middleware::from_fn, response::IntoResponse};
-use hyper::body::Incoming;
-use tower::util::MapRequest;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    compression::{
-        CompressionLayer,
-        predicate::{DefaultPredicate, Predicate, SizeAbove},
-    },
+use axum::{Router, response::IntoResponse};
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{DefaultPredicate, Predicate, SizeAbove},
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
     error::ApiError,
     error_code::ErrorCode,
-    middleware::{cors, panic, request_context::request_context, trailing_slash},
-    openapi::{document, log_routes, ops_routes},
+    middleware::cors,
+    openapi::{document, intake_routes, log_routes, ops_routes},
     state::{LogState, OpsState},
 };
 
 /// Smaller answers cost more to pack than they save.
 const PACK_ABOVE: u64 = 1024;
 
-/// What every connection is served by.
-pub(super) type App = MapRequest<Router, fn(Request<Incoming>) -> Request<Incoming>>;
-
 /// `logs` is empty in a process that only drains: it has the operational endpoints alone.
 pub fn router(ops: OpsState, logs: Option<LogState>, cors_origins: &[String]) -> Router {
     let mut router = ops_routes().split_for_parts().0.with_state(ops);
+    let mut intake = Router::new();
     if let Some(state) = logs {
+        intake = intake_routes().split_for_parts().0.with_state(state.clone());
         router = router.merge(log_routes().split_for_parts().0.with_state(state)).merge(docs());
     }
+    let packed = CompressionLayer::new().compress_when(SizeAbove::new(PACK_ABOVE).and(DefaultPredicate::new()));
     let router = router
+        .layer(packed)
+        // Its answers are short.
+        .merge(intake)
         .fallback(async || ApiError::from(ErrorCode::RouteNotFound).into_response())
-        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed).into_response())
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(PACK_ABOVE).and(DefaultPredicate::new())));
-    let router = match cors::layer(cors_origins) {
+        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed).into_response());
+    match cors::layer(cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,
-    };
-    router
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panic::answer(panic.as_ref())))
-        .layer(from_fn(request_context))
-}
-
-/// Rewriting the path has to happen before routing, so it wraps the router instead of being a layer of it.
-pub(super) fn app(router: Router) -> App {
-    MapRequest::new(router, trailing_slash::strip)
+    }
 }
 
 /// The page asks nobody else: its assets are in the binary and it does not send the document to a validator.
@@ -61,13 +48,15 @@ fn docs() -> SwaggerUi {
 mod tests {
     use std::sync::Arc;
 
-    use axum::{body::Body, http::StatusCode};
+    use axum::{
+        body::Body,
+        http::{Request, StatusCode},
+    };
     use http_body_util::BodyExt;
-    use tower::ServiceExt;
 
     use super::*;
     use crate::{
-        api::About,
+        api::{About, front},
         application::health_service::{HealthParts, HealthService},
         domain::ports::{Probe, Status},
     };
@@ -92,7 +81,7 @@ mod tests {
             metrics: String::new,
         };
         let request = Request::get("/health").header("x-request-id", "abc").body(Body::empty()).unwrap();
-        let response = router(ops, None, &[]).oneshot(request).await.unwrap();
+        let response = front::answer(router(ops, None, &[]), request).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()["x-request-id"], "abc");
         let body = response.into_body().collect().await.unwrap().to_bytes();

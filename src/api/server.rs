@@ -1,19 +1,17 @@
 //! Serving connections: bounded in number, in the time and size of their heads, and finished before the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderValue, header::CONNECTION},
-    middleware::{Next, from_fn_with_state},
+    body::Body,
+    http::{HeaderValue, Request, header::CONNECTION},
     response::Response,
 };
-use hyper::server::conn::http1;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -24,10 +22,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::{
-    router::{App, app},
-    short_reads::ShortReads,
-};
+use super::{front, short_reads::ShortReads};
 use crate::domain::ports::ErrorChain;
 
 /// A request's line and headers together; above it 431.
@@ -52,15 +47,13 @@ const LINGER: Duration = Duration::from_millis(300);
 /// none (idle, or in the middle of a head) holds up nothing.
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) {
     let requests = TaskTracker::new();
-    let serving = Serving { requests: requests.clone(), stop: stop.clone() };
-    let app = app(router.layer(from_fn_with_state(serving, counted)));
+    let serving = Serving { router, requests: requests.clone(), stop: stop.clone() };
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     while let Some((stream, permit)) = accept(&listener, &permits, &stop).await {
         while connections.try_join_next().is_some() {}
-        let connection = connection(stream, app.clone(), limits);
-        let connection = graceful.watch(connection);
+        let connection = connection(stream, serving.clone(), limits, graceful.watcher());
         connections.spawn(async move {
             if let Err(error) = connection.await {
                 debug!(error = %ErrorChain(&error), "a connection ended early");
@@ -88,33 +81,40 @@ async fn linger(connections: &mut JoinSet<()>) {
     let _ = timeout(LINGER, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// Counts a request from its head to its answer's head.
-async fn counted(State(serving): State<Serving>, request: Request, next: Next) -> Response {
-    let _counted = serving.requests.token();
-    let mut response = next.run(request).await;
-    if serving.stop.is_cancelled() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
+/// What every connection serves with.
 #[derive(Clone)]
 struct Serving {
+    router: Router,
     requests: TaskTracker,
     stop: CancellationToken,
 }
 
-fn connection(
+impl Serving {
+    /// Counts the request from its head to its answer's head.
+    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let _counted = self.requests.token();
+        let mut response = front::answer(self.router, request.map(Body::new)).await;
+        if self.stop.is_cancelled() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+}
+
+async fn connection(
     stream: TcpStream,
-    app: App,
+    serving: Serving,
     limits: ServerLimits,
-) -> http1::Connection<TokioIo<ShortReads>, TowerToHyperService<App>> {
-    http1::Builder::new()
+    watcher: Watcher,
+) -> Result<(), hyper::Error> {
+    let answer = service_fn(move |request| serving.clone().answer(request));
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(ShortReads::new(stream)), TowerToHyperService::new(app))
+        .serve_connection(TokioIo::new(ShortReads::new(stream)), answer);
+    watcher.watch(connection).await
 }
 
 /// The next connection together with its place; `None` when stopped.

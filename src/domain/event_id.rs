@@ -63,6 +63,15 @@ impl EventId {
         (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten().map(Self)
     }
 
+    /// Writes the text form into a buffer of [`EventId::buffer`].
+    pub fn write<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
+        self.0.hyphenated().encode_lower(buffer)
+    }
+
+    pub const fn buffer() -> [u8; 36] {
+        [0; 36]
+    }
+
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }

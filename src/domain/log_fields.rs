@@ -54,7 +54,7 @@ pub enum FieldProblem {
 impl<'a> LogFields<'a> {
     /// Reads one JSON value that fills the whole text.
     pub fn read(json: &'a str, rules: FieldRules) -> Result<Self, FieldsProblem> {
-        let mut reader = Reader { rules, writer: MetadataWriter::default(), problem: None };
+        let mut reader = Reader { rules, length: json.len(), writer: MetadataWriter::default(), problem: None };
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let fields = deserializer.deserialize_any(&mut reader).and_then(|fields| deserializer.end().map(|()| fields));
         match fields {
@@ -96,6 +96,7 @@ pub fn read_timestamp(raw: &RawValue) -> Result<Timestamp, InvalidTimestamp> {
 
 struct Reader {
     rules: FieldRules,
+    length: usize,
     writer: MetadataWriter,
     problem: Option<FieldsProblem>,
 }
@@ -140,7 +141,7 @@ impl<'de> Visitor<'de> for &mut Reader {
             if let Some(field) = fields.get_mut(index) {
                 *field = Some(entries.next_value::<&RawValue>()?).filter(|raw| raw.get() != "null");
             } else {
-                self.writer = MetadataWriter::default();
+                self.writer = MetadataWriter::with_capacity(self.length);
                 entries.next_value_seed(match self.rules {
                     FieldRules::Strict => MetadataSeed::object(&mut self.writer),
                     FieldRules::Lenient => MetadataSeed::any(&mut self.writer),

@@ -14,7 +14,7 @@ const HASHED_FROM: usize = 16;
 /// at the place of the first), integers within 64 bits signed exact and larger ones as the nearest double, doubles in
 /// their shortest form with `.0` kept, no NUL in a name.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Metadata(Box<str>);
+pub struct Metadata(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataProblem {
@@ -33,7 +33,7 @@ impl Metadata {
     }
 
     /// For adapters that read back what [`Metadata`] once was, or that write canonical text themselves.
-    pub fn from_canonical(text: impl Into<Box<str>>) -> Self {
+    pub fn from_canonical(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
@@ -56,6 +56,11 @@ pub struct MetadataWriter {
 }
 
 impl MetadataWriter {
+    /// With room for so many bytes, which the JSON being read bounds.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: Vec::with_capacity(bytes), problem: None }
+    }
+
     /// Why the walk stopped, if it did for a reason of ours and not for the JSON's syntax.
     pub fn problem(&self) -> Option<MetadataProblem> {
         self.problem
@@ -64,7 +69,7 @@ impl MetadataWriter {
     /// The metadata, once a walk has ended well. Null and nothing at all are `{}`.
     pub fn finish(self) -> Metadata {
         match String::from_utf8(self.text) {
-            Ok(text) if !text.is_empty() && text != "null" => Metadata(text.into()),
+            Ok(text) if !text.is_empty() && text != "null" => Metadata(text),
             _ => Metadata::empty(),
         }
     }
@@ -183,7 +188,7 @@ impl<'de> Visitor<'de> for MetadataSeed<'_> {
         let depth = self.enter()?;
         let start = self.writer.text.len();
         self.writer.text.push(b'{');
-        let mut names = Names::default();
+        let mut names = Names { entries: Vec::with_capacity(HASHED_FROM / 2), ..Names::default() };
         loop {
             let entry_start = self.writer.text.len();
             if entry_start > start + 1 {

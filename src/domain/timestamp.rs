@@ -54,14 +54,29 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.0.div_euclid(MILLIS_PER_DAY));
         let of_day = self.0.rem_euclid(MILLIS_PER_DAY);
+        let (seconds, millis) = (of_day / 1000, of_day % 1000);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        digits(&mut text[5..7], i64::from(month));
+        digits(&mut text[8..10], i64::from(day));
+        digits(&mut text[11..13], seconds / 3600);
+        digits(&mut text[14..16], seconds / 60 % 60);
+        digits(&mut text[17..19], seconds % 60);
+        digits(&mut text[20..23], millis);
         if (0..=9999).contains(&year) {
-            write!(f, "{year:04}")?;
+            digits(&mut text[..4], i64::from(year));
+            f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
         } else {
             write!(f, "{}{:06}", if year < 0 { '-' } else { '+' }, year.unsigned_abs())?;
+            f.write_str(str::from_utf8(&text[4..]).map_err(|_| fmt::Error)?)
         }
-        let (seconds, millis) = (of_day / 1000, of_day % 1000);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// Fills the digits from the right.
+fn digits(text: &mut [u8], mut number: i64) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The wire record: an event as it lies on the bus, written for the old service's consumer to read and read as
 //! leniently as that consumer did (contract A3).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Write};
 
 use jiff::fmt::{rfc2822, strtime};
 
@@ -20,18 +20,24 @@ pub const VERSION: &str = "1";
 
 /// The value of a record: the old service's JSON, always with a timestamp.
 pub fn encode_value(log: &NewLog) -> Vec<u8> {
-    let metadata = log.metadata.as_str();
-    let mut value = Vec::with_capacity(96 + log.user_id.as_str().len() + log.action.as_str().len() + metadata.len());
-    value.extend_from_slice(b"{\"userId\":");
-    push_json_text(&mut value, log.user_id.as_str());
-    value.extend_from_slice(b",\"action\":");
-    push_json_text(&mut value, log.action.as_str());
-    value.extend_from_slice(b",\"timestamp\":\"");
-    value.extend_from_slice(log.timestamp.to_string().as_bytes());
-    value.extend_from_slice(b"\",\"metadata\":");
-    value.extend_from_slice(metadata.as_bytes());
-    value.push(b'}');
+    let text = log.user_id.as_str().len() + log.action.as_str().len() + log.metadata.as_str().len();
+    let mut value = Vec::with_capacity(96 + text);
+    write_value(&mut value, log);
     value
+}
+
+/// Appends the value of a record.
+pub fn write_value(value: &mut Vec<u8>, log: &NewLog) {
+    value.extend_from_slice(b"{\"userId\":");
+    push_json_text(value, log.user_id.as_str());
+    value.extend_from_slice(b",\"action\":");
+    push_json_text(value, log.action.as_str());
+    value.extend_from_slice(b",\"timestamp\":\"");
+    // A Vec always takes it.
+    let _ = write!(value, "{}", log.timestamp);
+    value.extend_from_slice(b"\",\"metadata\":");
+    value.extend_from_slice(log.metadata.as_str().as_bytes());
+    value.push(b'}');
 }
 
 fn push_json_text(value: &mut Vec<u8>, text: &str) {

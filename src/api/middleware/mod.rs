@@ -2,5 +2,4 @@
 
 pub(super) mod cors;
 pub(super) mod panic;
-pub(super) mod request_context;
 pub(super) mod trailing_slash;

@@ -3,9 +3,13 @@
 use std::any::Any;
 
 use axum::response::{IntoResponse, Response};
-use tracing::error;
 
 use crate::api::{error::ApiError, error_code::ErrorCode};
+
+/// Why the request failed, for its log line.
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked: {0}")]
+struct Panicked(String);
 
 pub(in crate::api) fn answer(panic: &(dyn Any + Send)) -> Response {
     let text = panic
@@ -13,6 +17,5 @@ pub(in crate::api) fn answer(panic: &(dyn Any + Send)) -> Response {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text");
-    error!(panic = text, "a handler panicked");
-    ApiError::from(ErrorCode::Internal).into_response()
+    ApiError::caused_by(ErrorCode::Internal, Panicked(text.to_owned())).into_response()
 }

@@ -8,7 +8,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 
 use super::{
     aside::Aside,
@@ -16,6 +16,7 @@ use super::{
     context::Trouble,
     delivery::{Alarms, Deliveries},
     error::code_of,
+    flight::{Flight, Landing},
     options::KafkaOptions,
 };
 use crate::domain::ports::{DeadLetter, DeadLetters, PortError};
@@ -60,7 +61,8 @@ impl DeadLetterTopic {
             return Ok(Arc::clone(&live.client));
         }
         let alarms = Arc::new(Alarms::default());
-        let context = Deliveries { circuit: None, trouble: Trouble::default(), alarms: Arc::clone(&alarms) };
+        let (trouble, alarms_of_client) = (Trouble::default(), Arc::clone(&alarms));
+        let context = Deliveries { circuit: None, trouble, alarms: alarms_of_client, arrivals: None };
         let client: Client = client_config::dead_letter_producer(&self.options).create_with_context(context)?;
         let client = Arc::new(Aside::new(client));
         *live = Some(Live { client: Arc::clone(&client), alarms });
@@ -68,12 +70,9 @@ impl DeadLetterTopic {
     }
 
     async fn publish_portion(&self, client: &Client, letters: &[DeadLetter]) -> Result<(), PortError> {
-        let mut pending = Vec::with_capacity(letters.len());
-        for letter in letters {
-            pending.push(self.send(client, letter, Shape::Whole));
-        }
-        for (letter, receiver) in letters.iter().zip(pending) {
-            if let Err(error) = settled(receiver).await {
+        let sent = self.send(client, letters, Shape::Whole).await;
+        for (letter, failed) in letters.iter().zip(sent) {
+            if let Some(error) = failed {
                 self.publish_smaller(client, letter, error).await?;
             }
         }
@@ -87,33 +86,40 @@ impl DeadLetterTopic {
             if !is_too_large(&error) {
                 break;
             }
-            match settled(self.send(client, letter, shape)).await {
-                Ok(()) => return Ok(()),
-                Err(next) => error = next,
+            match self.send(client, std::slice::from_ref(letter), shape).await.pop().flatten() {
+                None => return Ok(()),
+                Some(next) => error = next,
             }
         }
         Err(PortError::unavailable("the dead-letter topic did not take a letter").caused_by(error))
     }
 
-    fn send(&self, client: &Client, letter: &DeadLetter, shape: Shape) -> Sent {
-        let (sender, receiver) = oneshot::channel();
-        let value = letter.record.value.as_deref().map(|value| shape.cut(value));
-        let mut record =
-            BaseRecord::with_opaque_to(&self.topic, Box::new(sender)).headers(headers(letter, shape, value.as_deref()));
-        if let Some(value) = &value {
-            record = record.payload(value.as_ref());
+    /// Sends the letters and waits for all of them; for each the error, if it was not taken.
+    async fn send(&self, client: &Client, letters: &[DeadLetter], shape: Shape) -> Vec<Option<KafkaError>> {
+        let flight = Flight::of(letters.len());
+        for (index, letter) in letters.iter().enumerate() {
+            let value = letter.record.value.as_deref().map(|value| shape.cut(value));
+            let mut record = BaseRecord::with_opaque_to(&self.topic, flight.ticket(index))
+                .headers(headers(letter, shape, value.as_deref()));
+            if let Some(value) = &value {
+                record = record.payload(value.as_ref());
+            }
+            if let Some(key) = letter.record.key.as_deref().filter(|_| shape != Shape::Bare) {
+                record = record.key(key);
+            }
+            if let Err((error, record)) = client.send(record) {
+                let _ = record.delivery_opaque.land(Landing::NotQueued(error));
+            }
         }
-        if let Some(key) = letter.record.key.as_deref().filter(|_| shape != Shape::Bare) {
-            record = record.key(key);
-        }
-        client.send(record).map(|()| receiver).map_err(|(error, _)| error)
+        // The client gives every record up after its delivery time-out at the latest.
+        flight.landed().await;
+        let failed = |landing| match landing {
+            Landing::Acknowledged => None,
+            Landing::NotQueued(error) | Landing::Failed(error) => Some(error),
+            Landing::InTheAir => Some(KafkaError::Canceled),
+        };
+        flight.landings().into_iter().map(failed).collect()
     }
-}
-
-type Sent = Result<oneshot::Receiver<Result<(), KafkaError>>, KafkaError>;
-
-async fn settled(sent: Sent) -> Result<(), KafkaError> {
-    sent?.await.unwrap_or(Err(KafkaError::Canceled))
 }
 
 fn is_too_large(error: &KafkaError) -> bool {

@@ -1,4 +1,4 @@
-//! The producers' context: each record carries a ticket, and the ticket's holder learns what became of the record.
+//! The producers' context: what the native client says of records and of itself.
 
 use std::{
     sync::{
@@ -14,15 +14,12 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryResult, ProducerContext},
 };
-use tokio::sync::oneshot;
 
 use super::{
     circuit::Circuit,
     context::{Trouble, log},
+    flight::{Arrivals, Landing, Ticket},
 };
-
-/// Travels with a record through the native client.
-pub(super) type Ticket = Box<oneshot::Sender<Result<(), KafkaError>>>;
 
 /// Reasons for the supervisor to look.
 #[derive(Debug, Default)]
@@ -50,18 +47,27 @@ pub(super) struct Deliveries {
     pub(super) circuit: Option<Arc<Circuit>>,
     pub(super) trouble: Trouble,
     pub(super) alarms: Arc<Alarms>,
+    /// Where there are so many that waking those who wait is worth a task of its own.
+    pub(super) arrivals: Option<Arc<Arrivals>>,
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Ticket;
+    type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Ticket) {
-        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let landing = match result {
+            Ok(_) => Landing::Acknowledged,
+            Err((error, _)) => Landing::Failed(error.clone()),
+        };
         if let Some(circuit) = &self.circuit {
-            circuit.settled(Instant::now(), result.is_ok());
+            circuit.settled(Instant::now(), matches!(landing, Landing::Acknowledged));
         }
-        // Nobody listens any more where the publish met its deadline or was dropped.
-        let _ = ticket.send(result);
+        if let Some(complete) = ticket.land(landing) {
+            match &self.arrivals {
+                Some(arrivals) => arrivals.announce(complete),
+                None => complete.wake(),
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod context;
 mod dead_letters;
 mod delivery;
 mod error;
+mod flight;
 mod group;
 mod history;
 mod limits;

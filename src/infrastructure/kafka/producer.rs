@@ -11,10 +11,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant as Deadline, timeout_at},
-};
+use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::{
     aside::Aside,
@@ -23,12 +20,13 @@ use super::{
     context::Trouble,
     delivery::{Alarms, Deliveries},
     error::{Failure, code_of, delivery_failure, enqueue_failure},
+    flight::{Arrivals, Flight, Landing, Ticket},
     limits::TopicFacts,
     options::KafkaOptions,
 };
 use crate::{
     domain::{
-        Event,
+        Event, EventId,
         ports::{EventPublisher, PortError, Probe, PublishOutcome, Status},
     },
     infrastructure::{status_cell::StatusCell, wire},
@@ -49,6 +47,7 @@ pub(super) struct Live {
 pub struct KafkaPublisher {
     pub(super) options: KafkaOptions,
     pub(super) circuit: Arc<Circuit>,
+    pub(super) arrivals: Arc<Arrivals>,
     status: StatusCell,
     live: RwLock<Option<Live>>,
 }
@@ -60,7 +59,7 @@ impl KafkaPublisher {
         client_config::validate(&options).map_err(PortError::rejected)?;
         let circuit = Arc::new(Circuit::new(Instant::now()));
         let status = StatusCell::down("connecting to kafka");
-        Ok(Self { options, circuit, status, live: RwLock::new(None) })
+        Ok(Self { options, circuit, arrivals: Arc::default(), status, live: RwLock::new(None) })
     }
 
     /// Whether publishing works, for probes.
@@ -93,6 +92,7 @@ impl KafkaPublisher {
             circuit: Some(Arc::clone(&self.circuit)),
             trouble: trouble.clone(),
             alarms: Arc::clone(&alarms),
+            arrivals: Some(Arc::clone(&self.arrivals)),
         };
         let client = client_config::producer(&self.options, facts.limits).create_with_context(context)?;
         let live = Live { client: Aside::new(client), facts, trouble, alarms };
@@ -120,38 +120,38 @@ impl KafkaPublisher {
         }
     }
 
-    fn begin(&self, live: &Live, client: &Client, event: &Event, now: Instant) -> Pending {
-        let (sender, receiver) = oneshot::channel();
-        let value = wire::encode_value(&event.log);
-        let headers = headers(event);
-        let size = value.len() + event.log.user_id.as_str().len();
-        let record = BaseRecord::with_opaque_to(&self.options.topic, Box::new(sender))
+    /// Queues every event, in order, and returns how many bytes each takes.
+    fn queue(&self, client: &Client, batch: &[Event], flight: &Arc<Flight>, now: Instant) -> Vec<usize> {
+        let mut value = Vec::new();
+        let send = |(index, event): (usize, &Event)| {
+            value.clear();
+            wire::write_value(&mut value, &event.log);
+            self.send(client, event, &value, flight.ticket(index), now);
+            value.len() + event.log.user_id.as_str().len()
+        };
+        batch.iter().enumerate().map(send).collect()
+    }
+
+    fn send(&self, client: &Client, event: &Event, value: &[u8], ticket: Box<Ticket>, now: Instant) {
+        let record = BaseRecord::with_opaque_to(&self.options.topic, ticket)
             .key(event.log.user_id.as_str())
-            .payload(&value)
+            .payload(value)
             .timestamp(event.received_at.as_millis())
-            .headers(headers);
+            .headers(headers(event));
         self.circuit.sending(now);
-        match client.send(record) {
-            Ok(()) => {
-                let alone = size > live.facts.limits.batch_bytes;
-                Pending::Sent { receiver, alone, alarms: Arc::clone(&live.alarms) }
-            }
-            Err((error, _)) => {
-                self.circuit.settled(now, false);
-                Pending::Done(enqueue_failure(code_of(&error)).outcome(error))
-            }
+        if let Err((error, record)) = client.send(record) {
+            self.circuit.settled(now, false);
+            // Whoever waits looks at the flight before it waits.
+            let _ = record.delivery_opaque.land(Landing::NotQueued(error));
         }
     }
 
-    async fn outcome(&self, pending: Pending, begun: Instant) -> PublishOutcome {
-        let (receiver, alone, alarms) = match pending {
-            Pending::Done(outcome) => return outcome,
-            Pending::Sent { receiver, alone, alarms } => (receiver, alone, alarms),
-        };
-        let deadline = Deadline::from_std(begun + self.options.publish_timeout);
-        match timeout_at(deadline, receiver).await {
-            Ok(Ok(Ok(()))) => PublishOutcome::Taken,
-            Ok(Ok(Err(error))) => {
+    /// `alone` says that the record travelled in a batch of its own.
+    fn outcome(&self, landing: Landing, alone: bool, alarms: &Alarms, begun: Instant) -> PublishOutcome {
+        match landing {
+            Landing::Acknowledged => PublishOutcome::Taken,
+            Landing::NotQueued(error) => enqueue_failure(code_of(&error)).outcome(error),
+            Landing::Failed(error) => {
                 let failure = delivery_failure(code_of(&error), alone);
                 if failure == Failure::Refused {
                     Alarms::raise(&alarms.refusal);
@@ -159,8 +159,7 @@ impl KafkaPublisher {
                 Alarms::raise(&alarms.suspicion);
                 failure.outcome(error)
             }
-            Ok(Err(_)) => PublishOutcome::Unknown(PortError::unavailable("the kafka client was given up")),
-            Err(_) => {
+            Landing::InTheAir => {
                 self.circuit.overdue(begun);
                 Alarms::raise(&alarms.suspicion);
                 PublishOutcome::Unknown(PortError::unavailable("no acknowledgement within the deadline"))
@@ -169,15 +168,10 @@ impl KafkaPublisher {
     }
 }
 
-enum Pending {
-    Sent { receiver: oneshot::Receiver<Result<(), KafkaError>>, alone: bool, alarms: Arc<Alarms> },
-    Done(PublishOutcome),
-}
-
 fn headers(event: &Event) -> OwnedHeaders {
     OwnedHeaders::new_with_capacity(3)
         .insert(Header { key: wire::HEADER_VERSION, value: Some(wire::VERSION) })
-        .insert(Header { key: wire::HEADER_EVENT_ID, value: Some(&event.id.to_string()) })
+        .insert(Header { key: wire::HEADER_EVENT_ID, value: Some(event.id.write(&mut EventId::buffer())) })
         .insert(Header { key: wire::HEADER_RECEIVED_AT, value: Some(&event.received_at.as_millis().to_string()) })
 }
 
@@ -188,20 +182,20 @@ impl EventPublisher for KafkaPublisher {
         if !self.circuit.admits(begun) {
             return batch.iter().map(|_| PublishOutcome::Refused(self.circuit.refusal())).collect();
         }
+        let flight = Flight::of(batch.len());
         // Everything is queued before anything is waited for: the order of users' events is the order of the calls.
-        let begin_all = |live: &Live, client: &Client| -> Vec<Pending> {
-            batch.iter().map(|event| self.begin(live, client, event, begun)).collect()
-        };
-        let Some(pending) = self.with_live(begin_all) else {
+        let queued = self.with_live(|live, client| {
+            (self.queue(client, &batch, &flight, begun), live.facts.limits.batch_bytes, Arc::clone(&live.alarms))
+        });
+        let Some((sizes, batch_bytes, alarms)) = queued else {
             return batch.iter().map(|_| PublishOutcome::Refused(self.circuit.refusal())).collect();
         };
         // The client has copies of its own.
         drop(batch);
-        let mut outcomes = Vec::with_capacity(pending.len());
-        for one in pending {
-            outcomes.push(self.outcome(one, begun).await);
-        }
-        outcomes
+        // What has not landed by then says so itself.
+        let _ = timeout_at(Deadline::from_std(begun + self.options.publish_timeout), flight.landed()).await;
+        let landings = flight.landings().into_iter().zip(sizes);
+        landings.map(|(landing, size)| self.outcome(landing, size > batch_bytes, &alarms, begun)).collect()
     }
 }
 

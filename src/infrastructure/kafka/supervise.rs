@@ -36,6 +36,7 @@ impl KafkaPublisher {
         };
         tokio::select! {
             () = stop.cancelled() => {}
+            () = self.arrivals.forward() => {}
             () = work => {}
         }
     }
