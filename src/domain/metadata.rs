@@ -3,12 +3,15 @@
 use std::{collections::HashMap, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 /// How many objects and arrays may stand inside each other, the outermost being 1.
 const MAX_DEPTH: usize = 100;
 
 /// From this many names on, equal ones are looked for by hash instead of by walking the names.
 const HASHED_FROM: usize = 16;
+/// Most objects have no more names than this.
+const FEW_NAMES: usize = 8;
 
 /// Canonical JSON text: no blanks, names in the order they came, no name twice in an object (the last value counts,
 /// at the place of the first), integers within 64 bits signed exact and larger ones as the nearest double, doubles in
@@ -188,7 +191,7 @@ impl<'de> Visitor<'de> for MetadataSeed<'_> {
         let depth = self.enter()?;
         let start = self.writer.text.len();
         self.writer.text.push(b'{');
-        let mut names = Names { entries: Vec::with_capacity(HASHED_FROM / 2), ..Names::default() };
+        let mut names = Names::default();
         loop {
             let entry_start = self.writer.text.len();
             if entry_start > start + 1 {
@@ -256,7 +259,7 @@ impl Entry {
 /// The names of the object being written; escaping is the same each time, so equal names have equal bytes.
 #[derive(Default)]
 struct Names {
-    entries: Vec<Entry>,
+    entries: SmallVec<[Entry; FEW_NAMES]>,
     by_name: HashMap<Box<[u8]>, usize>,
     repeated: bool,
 }

@@ -56,14 +56,14 @@ impl fmt::Display for Timestamp {
         let of_day = self.0.rem_euclid(MILLIS_PER_DAY);
         let (seconds, millis) = (of_day / 1000, of_day % 1000);
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        digits(&mut text[5..7], i64::from(month));
-        digits(&mut text[8..10], i64::from(day));
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day);
         digits(&mut text[11..13], seconds / 3600);
         digits(&mut text[14..16], seconds / 60 % 60);
         digits(&mut text[17..19], seconds % 60);
         digits(&mut text[20..23], millis);
         if (0..=9999).contains(&year) {
-            digits(&mut text[..4], i64::from(year));
+            digits(&mut text[..4], year);
             f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
         } else {
             write!(f, "{}{:06}", if year < 0 { '-' } else { '+' }, year.unsigned_abs())?;

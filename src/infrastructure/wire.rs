@@ -65,9 +65,15 @@ pub fn decode(record: &RawRecord, position: &Position, timestamp: Timestamp) -> 
     Ok(Event { id, received_at, log })
 }
 
+/// Reads a value whose identity is known from elsewhere.
+pub fn decode_known(id: EventId, received_at: Timestamp, value: &[u8]) -> Result<Event, Malformed> {
+    let log = decode_value(value, received_at).map_err(|reason| Malformed { event_id: id, reason })?;
+    Ok(Event { id, received_at, log })
+}
+
 /// A header's text; one that is given twice counts as absent (contract C8).
 fn single_header<'r>(record: &'r RawRecord, name: &str) -> Option<&'r str> {
-    let mut values = record.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_deref());
+    let mut values = record.headers.iter().filter(|(key, _)| *key == name).map(|(_, value)| value);
     let value = values.next()??;
     if values.next().is_some() { None } else { std::str::from_utf8(value).ok() }
 }
@@ -132,7 +138,7 @@ mod tests {
     }
 
     fn record(value: &[u8], headers: &[(&str, &str)]) -> RawRecord {
-        let headers = headers.iter().map(|(name, text)| ((*name).to_owned(), Some(text.as_bytes().to_vec()))).collect();
+        let headers = headers.iter().map(|(name, text)| (*name, Some(text.as_bytes()))).collect();
         RawRecord { key: None, value: Some(value.to_vec()), headers }
     }
 

@@ -42,11 +42,7 @@ async fn a_letter_is_kept_as_it_came_with_where_from_and_why() {
         let record = RawRecord {
             key: Some(b"k\xff".to_vec()),
             value: Some(b"\xff no log".to_vec()),
-            headers: vec![
-                ("trace".to_owned(), Some(b"1".to_vec())),
-                ("trace".to_owned(), Some(b"2".to_vec())),
-                ("empty".to_owned(), None),
-            ],
+            headers: [("trace", Some(&b"1"[..])), ("trace", Some(&b"2"[..])), ("empty", None)].into_iter().collect(),
         };
         let letters = [letter(7, record), letter(8, RawRecord::default())];
         DeadLetterTopic::new(bus.options.clone()).publish(&letters).await.unwrap();

@@ -429,7 +429,7 @@ pub(crate) fn letter(event_id: EventId, reason: DeadLetterReason) -> DeadLetter 
         reason,
         position: Position { topic: "user-activity-logs".into(), partition: 2, offset: 7 },
         timestamp: at(5),
-        record: RawRecord { key: None, value: Some(b"{}".to_vec()), headers: Vec::new() },
+        record: RawRecord { value: Some(b"{}".to_vec()), ..RawRecord::default() },
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{DeadLetterReason, PortError};
+use super::{DeadLetterReason, PortError, RecordHeaders};
 use crate::domain::{Event, EventId, Timestamp};
 
 /// Where a record lies on the bus.
@@ -20,15 +20,14 @@ pub struct Position {
 pub struct RawRecord {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: RecordHeaders,
 }
 
 impl RawRecord {
     /// What it takes in memory, about: value, key and headers.
     pub fn bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value)).sum();
-        length(&self.value) + length(&self.key) + headers
+        length(&self.value) + length(&self.key) + self.headers.bytes()
     }
 }
 

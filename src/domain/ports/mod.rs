@@ -11,6 +11,7 @@ mod history;
 mod ledger;
 mod log_repository;
 mod probe;
+mod record_headers;
 mod verification;
 
 pub use clock::Clock;
@@ -23,4 +24,5 @@ pub use history::{EventFate, EventFates, History, HistoryReader, OffsetRange};
 pub use ledger::{AccountMove, BusOffsets, Ledger, LedgerWriter};
 pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};
 pub use probe::{Probe, Status};
+pub use record_headers::RecordHeaders;
 pub use verification::{Verification, VerificationProgress, VerificationReporter, VerificationSummary};

@@ -19,7 +19,7 @@ use super::{
     queue_source::QueueSource,
     read_pool::ReadPool,
     sequence::{self, Sequence, SequenceRow},
-    writer::{WriteError, Writer},
+    writer::{Urgency, WriteError, Writer},
 };
 use crate::{
     domain::{
@@ -84,7 +84,7 @@ impl EmbeddedQueue {
         let taken = Arc::new(AtomicI64::new(opened_with.last));
         let last = Arc::new(AtomicI64::new(opened_with.last));
         let hook = Sequence::new(Arc::clone(&taken), Arc::clone(&last), sender, folder.witness());
-        let writer = Writer::start("queue-writer", connection, hook, alarm)?;
+        let writer = Writer::start("queue-writer", Urgency::Intake, connection, hook, alarm)?;
         let view = QueueView { first: opened_with.first, last };
         Ok(Self { writer, reader, committed, taken, view, opened_with })
     }

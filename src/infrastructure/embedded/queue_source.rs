@@ -149,16 +149,11 @@ fn select(
     Ok(deliveries)
 }
 
+/// The bus keeps the identity beside the value: there are no headers.
 fn delivery(position: Position, event_id: [u8; 16], received_at: i64, value: Vec<u8>) -> Delivery {
-    let header = |name: &str, text: String| (name.to_owned(), Some(text.into_bytes()));
-    let headers = vec![
-        header(wire::HEADER_VERSION, wire::VERSION.to_owned()),
-        header(wire::HEADER_EVENT_ID, EventId::from_bytes(event_id).to_string()),
-        header(wire::HEADER_RECEIVED_AT, received_at.to_string()),
-    ];
     let timestamp = Timestamp::from_millis(received_at);
-    let record = RawRecord { key: None, value: Some(value), headers };
-    let event = wire::decode(&record, &position, timestamp);
+    let event = wire::decode_known(EventId::from_bytes(event_id), timestamp, &value);
+    let record = RawRecord { value: Some(value), ..RawRecord::default() };
     Delivery { position, timestamp, record, event }
 }
 

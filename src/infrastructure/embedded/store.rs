@@ -17,7 +17,7 @@ use super::{
     log_rows,
     read_pool::ReadPool,
     store_writes,
-    writer::{NoHook, WriteError, Writer},
+    writer::{NoHook, Urgency, WriteError, Writer},
 };
 use crate::{
     domain::{
@@ -78,7 +78,7 @@ impl EmbeddedStore {
         }
         let next_id = store_writes::next_id(&connection).map_err(failed)?;
         let readers = ReadPool::open(&file, READERS, &alarm)?;
-        let writer = Writer::start("logs-writer", connection, NoHook, &alarm)?;
+        let writer = Writer::start("logs-writer", Urgency::Drain, connection, NoHook, &alarm)?;
         Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock, queue })
     }
 

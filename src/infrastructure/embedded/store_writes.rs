@@ -12,6 +12,8 @@ use crate::domain::{
     ports::{AppendOutcome, DeadLetter, DeleteOutcome},
 };
 
+const TOMBSTONE_SEQ: &str = "SELECT seq FROM tombstones WHERE event_id = ?";
+
 pub(super) fn append(
     connection: &Connection,
     batch: &[NumberedEvent],
@@ -19,9 +21,21 @@ pub(super) fn append(
 ) -> rusqlite::Result<Vec<AppendOutcome>> {
     let (mut tally, mut stored, mut next) = (Tally::default(), 0, 0);
     let mut outcomes = Vec::with_capacity(batch.len());
+    // In the same transaction as the inserts, so no delete can come between.
+    let any_deleted = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones)")?
+        .query_row([], |row| row.get::<_, bool>(0))?;
     for event in batch {
         let seq = queue.seq(event.offset);
-        let outcome = append_one(connection, event, seq, &mut tally)?;
+        let key = event.event.id.as_bytes();
+        let deleted = if any_deleted { seq_of(connection, TOMBSTONE_SEQ, key)? } else { None };
+        let outcome = match deleted {
+            Some(other) => {
+                tally.duplicates += note_duplicate(connection, seq, other, key)?;
+                AppendOutcome::Deleted
+            }
+            None => append_one(connection, event, seq, &mut tally)?,
+        };
         if outcome == AppendOutcome::Stored {
             stored += 1;
         }
@@ -45,11 +59,6 @@ fn append_one(
     tally: &mut Tally,
 ) -> rusqlite::Result<AppendOutcome> {
     let key = numbered.event.id.as_bytes();
-    // In the same transaction as the insert, so no delete can come between.
-    if let Some(other) = seq_of(connection, "SELECT seq FROM tombstones WHERE event_id = ?", key)? {
-        tally.duplicates += note_duplicate(connection, seq, other, key)?;
-        return Ok(AppendOutcome::Deleted);
-    }
     if insert(connection, numbered, seq)? {
         tally.stored += u64::from(seq.is_some());
         return Ok(AppendOutcome::Stored);

@@ -99,8 +99,11 @@ impl DeadLetterTopic {
         let flight = Flight::of(letters.len());
         for (index, letter) in letters.iter().enumerate() {
             let value = letter.record.value.as_deref().map(|value| shape.cut(value));
-            let mut record = BaseRecord::with_opaque_to(&self.topic, flight.ticket(index))
-                .headers(headers(letter, shape, value.as_deref()));
+            let mut record = BaseRecord::with_opaque_to(&self.topic, flight.ticket(index)).headers(headers(
+                letter,
+                shape,
+                value.as_deref(),
+            ));
             if let Some(value) = &value {
                 record = record.payload(value.as_ref());
             }
@@ -148,10 +151,10 @@ impl Shape {
 }
 
 fn headers(letter: &DeadLetter, shape: Shape, sent: Option<&[u8]>) -> OwnedHeaders {
-    let own = if shape == Shape::Bare { &[][..] } else { &letter.record.headers[..] };
+    let own = &letter.record.headers;
     let mut headers = OwnedHeaders::new_with_capacity(own.len() + 7);
-    for (name, value) in own {
-        headers = headers.insert(Header { key: name, value: value.as_deref() });
+    for (name, value) in own.iter().filter(|_| shape != Shape::Bare) {
+        headers = headers.insert(Header { key: name, value });
     }
     let position = &letter.position;
     let facts = [

@@ -95,7 +95,7 @@ impl Flight {
 
 impl Ticket {
     /// Returns the flight if this was its last record: whoever waits for it is to be woken.
-    pub(super) fn land(mut self: Box<Self>, landing: Landing) -> Option<Arc<Flight>> {
+    pub(super) fn land(mut self, landing: Landing) -> Option<Arc<Flight>> {
         self.landed = true;
         self.flight.land(self.index, landing).then(|| Arc::clone(&self.flight))
     }

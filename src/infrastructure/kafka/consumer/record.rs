@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use crate::{
     domain::{
         Timestamp,
-        ports::{Delivery, Position, RawRecord},
+        ports::{Delivery, Position, RawRecord, RecordHeaders},
     },
     infrastructure::wire,
 };
@@ -29,10 +29,13 @@ pub(in super::super) fn delivery(message: &BorrowedMessage<'_>, topic: &Arc<str>
 }
 
 /// A header whose name is not UTF-8 is left out: rdkafka panics on it, and one odd record must not end the thread.
-fn headers(headers: &impl Headers) -> Vec<(String, Option<Vec<u8>>)> {
-    let read = |index| {
-        let header = headers.try_get(index)?;
-        Some((header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-    };
-    (0..headers.count()).filter_map(|index| catch_unwind(AssertUnwindSafe(|| read(index))).ok().flatten()).collect()
+fn headers(headers: &impl Headers) -> RecordHeaders {
+    let read = |index| headers.try_get(index).map(|header| (header.key, header.value));
+    let mut kept = RecordHeaders::with_capacity(headers.count());
+    for index in 0..headers.count() {
+        if let Ok(Some((name, value))) = catch_unwind(AssertUnwindSafe(|| read(index))) {
+            kept.push(name, value);
+        }
+    }
+    kept
 }
