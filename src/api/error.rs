@@ -42,6 +42,11 @@ impl ApiError {
     pub(super) fn code(&self) -> ErrorCode {
         self.code
     }
+
+    /// Which part and which rule, or else what the code means.
+    pub(super) fn explanation(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.code.message())
+    }
 }
 
 impl From<ErrorCode> for ApiError {

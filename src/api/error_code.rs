@@ -40,6 +40,8 @@ error_codes! {
     InvalidTimestamp => BAD_REQUEST, "invalid_timestamp", "Invalid field: timestamp";
     InvalidMetadata => BAD_REQUEST, "invalid_metadata", "Invalid field: metadata";
     InvalidIdempotencyKey => BAD_REQUEST, "invalid_idempotency_key", "Invalid header: Idempotency-Key";
+    NotAnArray => BAD_REQUEST, "not_an_array", "Request body must be a JSON array";
+    EmptyBatch => BAD_REQUEST, "empty_batch", "The batch holds no items";
     InvalidBody => BAD_REQUEST, "invalid_body", "Request body could not be read";
     InvalidQuery => BAD_REQUEST, "invalid_query", "Query string is not valid UTF-8";
     RepeatedParameter => BAD_REQUEST, "repeated_parameter", "A query parameter is given more than once";
@@ -60,6 +62,7 @@ error_codes! {
     BodyTimeout => REQUEST_TIMEOUT, "body_timeout", "Request body did not arrive in time";
     LogDeleted => GONE, "log_deleted", "Log was deleted";
     BodyTooLarge => PAYLOAD_TOO_LARGE, "body_too_large", "Request body is too large";
+    BatchLimit => PAYLOAD_TOO_LARGE, "batch_limit", "The batch is too large";
     EventTooLarge => PAYLOAD_TOO_LARGE, "event_too_large", "Log is too large for the topic";
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Content-Type must be application/json";
     UnsupportedEncoding => UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Content-Encoding is not supported";

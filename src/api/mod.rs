@@ -1,5 +1,6 @@
 //! HTTP: routes, handlers, what requests and answers look like, and the mapping of errors to statuses.
 
+mod batch;
 pub mod dto;
 mod error;
 mod error_code;

@@ -33,6 +33,9 @@ pub struct Intake {
     pub budget: Arc<Semaphore>,
     /// After unpacking, inclusive.
     pub max_body_bytes: usize,
+    pub max_batch_items: usize,
+    /// After unpacking, inclusive.
+    pub max_batch_bytes: usize,
     pub body_timeout: Duration,
 }
 

@@ -82,13 +82,21 @@ impl Default for Published {
 }
 
 impl Published {
-    fn count(&self, outcome: &PublishOutcome) {
-        match outcome {
-            PublishOutcome::Taken => &self.taken,
-            PublishOutcome::Refused(_) => &self.refused,
-            PublishOutcome::Unknown(_) => &self.unknown,
-        }
-        .increment(1);
+    fn settle(&self, outcome: Option<PublishOutcome>) -> Result<(), ServiceError> {
+        let (counter, result) = match outcome {
+            Some(PublishOutcome::Taken) => (&self.taken, Ok(())),
+            Some(PublishOutcome::Refused(error)) if error.kind() == PortErrorKind::Rejected => {
+                (&self.refused, Err(ServiceError::NeverTaken(error)))
+            }
+            Some(PublishOutcome::Refused(error)) => (&self.refused, Err(ServiceError::NotTaken(error))),
+            Some(PublishOutcome::Unknown(error)) => (&self.unknown, Err(ServiceError::OutcomeUnknown(error))),
+            None => {
+                let error = PortError::corrupt("the bus gave no outcome");
+                (&self.unknown, Err(ServiceError::OutcomeUnknown(error)))
+            }
+        };
+        counter.increment(1);
+        result
     }
 }
 
@@ -115,18 +123,23 @@ impl LogService {
         let event = self.event(submission);
         let id = event.id;
         let outcome = self.publisher.publish(vec![event]).await.pop();
-        if let Some(outcome) = &outcome {
-            self.published.count(outcome);
-        }
-        match outcome {
-            Some(PublishOutcome::Taken) => Ok(id),
-            Some(PublishOutcome::Refused(error)) if error.kind() == PortErrorKind::Rejected => {
-                Err(ServiceError::NeverTaken(error))
-            }
-            Some(PublishOutcome::Refused(error)) => Err(ServiceError::NotTaken(error)),
-            Some(PublishOutcome::Unknown(error)) => Err(ServiceError::OutcomeUnknown(error)),
-            None => Err(ServiceError::OutcomeUnknown(PortError::corrupt("the bus gave no outcome"))),
-        }
+        self.published.settle(outcome).map(|()| id)
+    }
+
+    /// Publishes the logs and returns, in order, each one's event id and what became of it. Publishing begins in this
+    /// order too, with the first poll.
+    ///
+    /// Cancellation: as for [`LogService::submit`].
+    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<(EventId, Result<(), ServiceError>)> {
+        let events: Vec<Event> = submissions.into_iter().map(|submission| self.event(submission)).collect();
+        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        let mut outcomes = self.publisher.publish(events).await.into_iter();
+        ids.into_iter().map(|id| (id, self.published.settle(outcomes.next()))).collect()
+    }
+
+    /// Cancelled once the service ends: whoever takes in something long breaks it off.
+    pub fn ending(&self) -> &CancellationToken {
+        &self.stop
     }
 
     fn event(&self, submission: Submission) -> Event {

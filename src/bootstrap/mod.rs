@@ -228,6 +228,8 @@ fn intake(http: &HttpSettings) -> Intake {
     Intake {
         budget: Arc::new(Semaphore::new(http.max_inflight_bytes)),
         max_body_bytes: http.max_body_bytes,
+        max_batch_items: http.max_batch_items,
+        max_batch_bytes: http.max_batch_bytes,
         body_timeout: http.body_timeout,
     }
 }

@@ -55,6 +55,8 @@ pub const CATALOG: &[Setting] = &[
     secret("KAFKA_SASL_PASSWORD", "SASL password"),
     secret("KAFKA_PROPERTIES", "Further librdkafka properties as name=value, separated by semicolons; they win"),
     setting("MAX_BODY_BYTES", "262144", "Largest request body in bytes, after unpacking; at most 1048576"),
+    setting("MAX_BATCH_ITEMS", "10000", "Most logs of one batch; at most 100000"),
+    setting("MAX_BATCH_BYTES", "16777216", "Largest batch in bytes, after unpacking; at most 67108864"),
     setting("MAX_INFLIGHT_BYTES", "33554432", "Bytes of all request bodies held at a time; above it 503"),
     setting("MAX_CONNECTIONS", "4096", "Connections served at a time; further ones wait to be accepted"),
     setting("MAX_WAITERS", "256", "Requests that may wait for an event to be stored (?wait=); above it 503"),

@@ -66,6 +66,8 @@ pub struct HttpSettings {
     pub host: IpAddr,
     pub port: u16,
     pub max_body_bytes: usize,
+    pub max_batch_items: usize,
+    pub max_batch_bytes: usize,
     pub max_inflight_bytes: usize,
     pub max_connections: usize,
     pub max_waiters: usize,
@@ -234,6 +236,8 @@ impl Reader<'_> {
                 "must be at least twice MAX_BODY_BYTES, which unpacking a body may take",
             );
         }
+        let max_batch_items = self.size("MAX_BATCH_ITEMS", 1, 100_000);
+        let max_batch_bytes = self.size("MAX_BATCH_BYTES", 1024, 1 << 26);
         let max_connections = self.size("MAX_CONNECTIONS", 1, 1_000_000);
         let max_waiters = self.size("MAX_WAITERS", 0, 1_000_000);
         let header_timeout = self.value("HEADER_TIMEOUT", parse::duration);
@@ -243,6 +247,9 @@ impl Reader<'_> {
             host: host?,
             port: u16::try_from(port?).ok()?,
             max_body_bytes: max_body_bytes?,
+            max_batch_items: max_batch_items?,
+            // Whoever sets the budget alone means it for batches too.
+            max_batch_bytes: max_batch_bytes?.min(max_inflight_bytes?),
             max_inflight_bytes: max_inflight_bytes?,
             max_connections: max_connections?,
             max_waiters: max_waiters?,
@@ -405,6 +412,8 @@ mod tests {
             problems(&[("MAX_BODY_BYTES", "1048576"), ("MAX_INFLIGHT_BYTES", "1048576")]),
             ["MAX_INFLIGHT_BYTES"]
         );
+        let small = Settings::read(&layers(&[("MAX_INFLIGHT_BYTES", "4194304")]), check).unwrap();
+        assert_eq!(small.http.max_batch_bytes, 4_194_304);
         assert!(Settings::read(&layers(&[("MAX_BODY_BYTES", "1048576")]), check).is_ok());
     }
 

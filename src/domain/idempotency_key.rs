@@ -14,6 +14,12 @@ impl IdempotencyKey {
         if visible && (1..=255).contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(InvalidIdempotencyKey) }
     }
 
+    /// The key of one item of a batch that has this key: `<key>#<index>`, of whatever length.
+    #[must_use]
+    pub fn of_item(&self, index: usize) -> Self {
+        Self(format!("{}#{index}", self.0))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -15,6 +15,8 @@ use super::{
 pub enum FieldRules {
     /// A client's body: metadata is an object or null, no field stands twice.
     Strict,
+    /// One of a client's batch: as `Strict`, and it may carry an idempotency key.
+    Item,
     /// A record of the bus: metadata is anything, of a repeated field the last counts.
     Lenient,
 }
@@ -25,6 +27,7 @@ pub struct LogFields<'a> {
     pub user_id: Option<&'a RawValue>,
     pub action: Option<&'a RawValue>,
     pub timestamp: Option<&'a RawValue>,
+    pub idempotency_key: Option<&'a RawValue>,
     pub metadata: Metadata,
 }
 
@@ -58,8 +61,8 @@ impl<'a> LogFields<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let fields = deserializer.deserialize_any(&mut reader).and_then(|fields| deserializer.end().map(|()| fields));
         match fields {
-            Ok([user_id, action, timestamp]) => {
-                Ok(Self { user_id, action, timestamp, metadata: reader.writer.finish() })
+            Ok([user_id, action, timestamp, idempotency_key]) => {
+                Ok(Self { user_id, action, timestamp, idempotency_key, metadata: reader.writer.finish() })
             }
             Err(syntax) => Err(reader
                 .problem
@@ -108,25 +111,35 @@ impl Reader {
     }
 }
 
-const NAMES: [&str; 3] = ["userId", "action", "timestamp"];
+const NAMES: [&str; 4] = ["userId", "action", "timestamp", "idempotencyKey"];
 const METADATA: &str = "metadata";
 
+impl FieldRules {
+    /// The names that are read besides metadata.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Item => &NAMES,
+            Self::Strict | Self::Lenient => &NAMES[..3],
+        }
+    }
+}
+
 impl<'de> Visitor<'de> for &mut Reader {
-    type Value = [Option<&'de RawValue>; 3];
+    type Value = [Option<&'de RawValue>; NAMES.len()];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut fields = [None; 3];
-        let mut seen = [false; 4];
+        let mut fields = [None; NAMES.len()];
+        let mut seen = [false; NAMES.len() + 1];
         let mut dropped = HashSet::new();
         while let Some(name) = entries.next_key::<Cow<'de, str>>()? {
-            let known = NAMES.iter().position(|known| *known == name);
+            let known = self.rules.names().iter().position(|known| *known == name);
             let index = known.unwrap_or(NAMES.len());
             let of_ours = known.is_some() || name == METADATA;
-            if self.rules == FieldRules::Strict {
+            if self.rules != FieldRules::Lenient {
                 let repeated =
                     if of_ours { std::mem::replace(&mut seen[index], true) } else { dropped.contains(&name) };
                 if repeated {
@@ -143,7 +156,7 @@ impl<'de> Visitor<'de> for &mut Reader {
             } else {
                 self.writer = MetadataWriter::with_capacity(self.length);
                 entries.next_value_seed(match self.rules {
-                    FieldRules::Strict => MetadataSeed::object(&mut self.writer),
+                    FieldRules::Strict | FieldRules::Item => MetadataSeed::object(&mut self.writer),
                     FieldRules::Lenient => MetadataSeed::any(&mut self.writer),
                 })?;
             }

@@ -1,5 +1,7 @@
 //! The body of `POST /api/logs` and its answer.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -49,7 +51,29 @@ pub(in crate::api) fn parse(body: &str, key: Option<IdempotencyKey>) -> Result<S
     if body.is_empty() {
         return Err(ApiError::new(ErrorCode::MissingFields, "the body is empty"));
     }
-    let fields = LogFields::read(body, FieldRules::Strict).map_err(fields_error)?;
+    submission(LogFields::read(body, FieldRules::Strict).map_err(fields_error)?, key)
+}
+
+/// Reads one item of a batch; a key of its own goes before the one that the batch gives it.
+pub(in crate::api) fn parse_item(
+    item: &str,
+    key: impl FnOnce() -> Option<IdempotencyKey>,
+) -> Result<Submission, ApiError> {
+    let fields = LogFields::read(item, FieldRules::Item).map_err(fields_error)?;
+    let key = match fields.idempotency_key {
+        Some(own) => {
+            let invalid = |rule: &dyn fmt::Display| {
+                ApiError::new(ErrorCode::InvalidIdempotencyKey, format!("idempotencyKey {rule}"))
+            };
+            let text = read_text(own).map_err(|rule| invalid(&rule))?;
+            Some(IdempotencyKey::parse(&text).map_err(|rule| invalid(&rule))?)
+        }
+        None => key(),
+    };
+    submission(fields, key)
+}
+
+fn submission(fields: LogFields<'_>, idempotency_key: Option<IdempotencyKey>) -> Result<Submission, ApiError> {
     let (Some(user_id), Some(action)) = (fields.user_id, fields.action) else {
         return Err(ApiError::new(ErrorCode::MissingFields, missing(fields.user_id, fields.action)));
     };
@@ -66,7 +90,7 @@ pub(in crate::api) fn parse(body: &str, key: Option<IdempotencyKey>) -> Result<S
         action: Action::parse(action).map_err(|rule| invalid("action", ErrorCode::InvalidAction, rule))?,
         timestamp,
         metadata: fields.metadata,
-        idempotency_key: key,
+        idempotency_key,
     })
 }
 

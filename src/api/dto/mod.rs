@@ -1,6 +1,7 @@
 //! What requests and answers look like on the wire. These types are HTTP's alone; they are read into domain values
 //! and written from them.
 
+pub mod batch;
 pub mod create_log;
 pub mod error;
 pub mod health;

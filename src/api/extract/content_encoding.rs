@@ -10,12 +10,12 @@ use crate::api::{error::ApiError, error_code::ErrorCode};
 
 /// A zstd frame may ask for a window of up to 128 MiB before its first byte. 8 MiB is what RFC 8878 asks of every
 /// decoder, and what encoders use up to their highest common levels.
-const ZSTD_WINDOW_LOG: u32 = 23;
+pub(in crate::api) const ZSTD_WINDOW_LOG: u32 = 23;
 const BROTLI_BUFFER: usize = 4096;
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ContentEncoding {
+pub(in crate::api) enum ContentEncoding {
     Identity,
     Gzip,
     Deflate,
@@ -24,7 +24,7 @@ pub(super) enum ContentEncoding {
 }
 
 impl ContentEncoding {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(in crate::api) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         let (first, more) = (values.next(), values.next());
         let encoding = match first.map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {

@@ -65,7 +65,7 @@ impl FromRequest<LogState> for JsonBody {
             Err(error) => {
                 // Who asks first has not sent it yet, and who was too slow is not waited for any longer.
                 if !parts.headers.contains_key(EXPECT) && error.code() != ErrorCode::BodyTimeout {
-                    let _ = timeout(DRAIN_TIME, drain(&mut body)).await;
+                    drain(&mut body).await;
                 }
                 Err(error)
             }
@@ -115,17 +115,23 @@ fn no_content_type() -> ApiError {
 }
 
 fn is_json(content_type: &str) -> bool {
+    media_type(content_type).as_deref() == Some("application/json")
+}
+
+/// The type without its parameters, in lower case; `None` where it is not in UTF-8.
+pub(in crate::api) fn media_type(content_type: &str) -> Option<String> {
     let mut parts = content_type.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    json && parts.all(|parameter| match parameter.split_once('=') {
+    let essence = parts.next()?.to_ascii_lowercase();
+    let in_utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             matches!(value.trim().trim_matches('"').to_ascii_lowercase().as_str(), "utf-8" | "utf8" | "us-ascii")
         }
         _ => true,
-    })
+    });
+    in_utf8.then_some(essence)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<usize> {
+pub(in crate::api) fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -160,14 +166,18 @@ async fn collect(body: &mut Body, limit: usize, announced: usize) -> Result<Byte
     Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
-async fn drain(body: &mut Body) {
-    let mut drained = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        drained += frame.data_ref().map_or(0, Bytes::len);
-        if drained > DRAIN_BYTES {
-            break;
+/// Reads off some of a refused body.
+pub(in crate::api) async fn drain(body: &mut Body) {
+    let _ = timeout(DRAIN_TIME, async {
+        let mut drained = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+            if drained > DRAIN_BYTES {
+                break;
+            }
         }
-    }
+    })
+    .await;
 }
 
 #[cfg(test)]

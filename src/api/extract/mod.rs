@@ -5,6 +5,7 @@ mod json_body;
 mod path_ids;
 mod query;
 
-pub(super) use json_body::JsonBody;
+pub(super) use content_encoding::{ContentEncoding, ZSTD_WINDOW_LOG};
+pub(super) use json_body::{JsonBody, content_length, drain, media_type};
 pub(super) use path_ids::{EventIdPath, LogIdPath};
 pub(super) use query::QueryParameters;

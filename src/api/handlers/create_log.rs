@@ -59,7 +59,7 @@ pub(in crate::api) async fn create_log(
     Ok((StatusCode::ACCEPTED, location, Json(Accepted { message: ACCEPTED, event_id })).into_response())
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
     if keys.next().is_some() {

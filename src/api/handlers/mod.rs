@@ -1,5 +1,6 @@
 //! The endpoints, a file each: extract, convert, call the service, convert.
 
+pub(super) mod create_batch;
 pub(super) mod create_log;
 pub(super) mod delete_log;
 pub(super) mod get_ledger;

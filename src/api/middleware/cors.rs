@@ -18,7 +18,7 @@ pub(in crate::api) fn layer(origins: &[String]) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-            .allow_headers([header::CONTENT_TYPE, name("idempotency-key"), name("x-request-id")])
+            .allow_headers([header::CONTENT_TYPE, name("idempotency-key"), name("prefer"), name("x-request-id")])
             .expose_headers([header::LOCATION, header::RETRY_AFTER, name("x-request-id"), name("ignored-parameters")]),
     )
 }
