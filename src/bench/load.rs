@@ -1,7 +1,7 @@
 //! The load: connections that take turns until there are none, and what is looked after meanwhile.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -34,14 +34,16 @@ pub(super) struct Load {
     pub(super) schedule: Arc<Schedule>,
     pub(super) record: RefCell<Record>,
     pub(super) sampler: ReadableSampler,
+    /// Connections that are left; none before the load is over means that the service is gone.
+    pub(super) left: Cell<usize>,
 }
 
 /// Opens the connections of a load before its time begins.
 pub(super) async fn connect(target: &Target, count: usize) -> Result<Vec<Connection>, BenchError> {
     let mut connections = Vec::with_capacity(count);
-    for _ in 0..count {
+    for number in 1..=count {
         let connection = Connection::open(target.address).await;
-        connections.push(connection.map_err(|error| BenchError::Unreachable(target.url.clone(), error))?);
+        connections.push(connection.map_err(|error| BenchError::Connect(number, error))?);
     }
     Ok(connections)
 }
@@ -56,6 +58,7 @@ impl Load {
         process: &mut Option<Process>,
         observer: &mut dyn Observer,
     ) -> Duration {
+        self.left.set(connections.len());
         let pacer = self.schedule.pace(connections.len());
         let mut posters = JoinSet::new();
         for connection in connections {
@@ -118,7 +121,11 @@ impl Load {
             if !connection.is_usable() {
                 match self.reconnect().await {
                     Some(new) => connection = new,
-                    None => break,
+                    None => {
+                        let over = self.schedule.is_over(Instant::now());
+                        self.left.set(self.left.get() - usize::from(!over));
+                        break;
+                    }
                 }
                 now = Instant::now();
             }

@@ -27,7 +27,7 @@ mod target;
 use std::{error::Error, io, process::ExitStatus, time::Duration};
 
 pub use report::{Report, Verdict};
-pub use run::run;
+pub use run::{MOST_JUDGED, run};
 
 /// Sees the run go on.
 pub trait Observer {
@@ -44,6 +44,10 @@ pub trait Observer {
 pub enum BenchError {
     #[error("nobody answers at {0}")]
     Unreachable(String, #[source] io::Error),
+    #[error("connection {0} of the load could not be opened")]
+    Connect(usize, #[source] io::Error),
+    #[error("the service went away during the load")]
+    Gone,
     #[error("the service at {0} is not ready to take logs: {1}")]
     NotReady(String, String),
     #[error("the service could not be started")]

@@ -1,7 +1,7 @@
 //! One run from beginning to end: load, drain, judgement, report.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,9 +29,11 @@ use super::{
 };
 use crate::config::{BenchOptions, BenchTarget};
 
-/// What is judged is kept in memory: about 20 bytes a log.
-const MOST_JUDGED: u64 = 50_000_000;
+/// The most logs of a run that is judged: they are kept in memory, about 20 bytes each.
+pub const MOST_JUDGED: u64 = 50_000_000;
 const READY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long all of the service is waited for.
+const WHOLE_PATIENCE: Duration = Duration::from_secs(20);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Runs the load and reports on it. `settings` are for a service that is started for it. `stop` ends the load early;
@@ -76,11 +78,13 @@ async fn against(
     LocalSet::new().run_until(run.measure(own.is_some(), stop, observer)).await
 }
 
-/// `/readyz` may take a while where topics and indexes are made; whoever has none is taken to be ready.
+/// It may take a while where topics and indexes are made and a group is joined. A service that only takes logs will do
+/// if need be, and one that says nothing about it is taken to be ready.
 async fn until_ready(client: &mut Client, target: &Target) -> Result<(), BenchError> {
     let began = Instant::now();
     loop {
-        let reason = match client.get("/readyz?for=write").await {
+        let path = if began.elapsed() < WHOLE_PATIENCE { "/readyz" } else { "/readyz?for=write" };
+        let reason = match client.get(path).await {
             Ok(answer) if answer.status != 503 => return Ok(()),
             Ok(answer) => String::from_utf8_lossy(answer.body).into_owned(),
             Err(error) => error.to_string(),
@@ -127,6 +131,7 @@ impl Run<'_> {
             started_here,
             took,
             unsent,
+            gone: load.left.get() == 0,
             record,
             readable,
             drained,
@@ -152,6 +157,7 @@ impl Run<'_> {
             schedule: Arc::new(Schedule::new(logs.unwrap_or(most).min(most), items, duration, rate)),
             record: RefCell::new(Record::new(batch.is_some(), check)),
             sampler: ReadableSampler::new(Rc::clone(&self.target), items),
+            left: Cell::new(0),
         }
     }
 

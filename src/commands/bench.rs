@@ -15,16 +15,10 @@ use crate::{
 
 /// `settings` are those of a service that is started for the run; they do not matter where there is a URL.
 pub(super) fn run(options: &BenchOptions, layers: &Layers, settings: Result<Settings, Vec<String>>) -> u8 {
-    if options.target.is_none() {
-        let problems = match settings {
-            Ok(settings) if settings.role == Role::Worker => vec!["ROLE=worker takes no logs".to_owned()],
-            Ok(_) => Vec::new(),
-            Err(problems) => problems,
-        };
-        if !problems.is_empty() {
-            complain(&problems);
-            return BAD_CONFIGURATION;
-        }
+    let problems = problems(options, settings);
+    if !problems.is_empty() {
+        complain(&problems);
+        return BAD_CONFIGURATION;
     }
     // One thread: the load must leave the processors to the service.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -48,6 +42,18 @@ pub(super) fn run(options: &BenchOptions, layers: &Layers, settings: Result<Sett
             UNVERIFIED
         }
     }
+}
+
+fn problems(options: &BenchOptions, settings: Result<Settings, Vec<String>>) -> Vec<String> {
+    let mut problems = match (&options.target, settings) {
+        (None, Ok(settings)) if settings.role == Role::Worker => vec!["ROLE=worker takes no logs".to_owned()],
+        (None, Err(problems)) => problems,
+        (None, Ok(_)) | (Some(_), _) => Vec::new(),
+    };
+    if options.check && options.logs.is_some_and(|logs| logs > bench::MOST_JUDGED) {
+        problems.push(format!("--logs must be at most {} unless --no-check is given", bench::MOST_JUDGED));
+    }
+    problems
 }
 
 /// What was set, by name, for a service that is to run with the same settings.

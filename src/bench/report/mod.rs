@@ -18,6 +18,8 @@ pub(super) struct Measured {
     /// Until the last answer.
     pub(super) took: Duration,
     pub(super) unsent: u64,
+    /// The service went away before the load was over.
+    pub(super) gone: bool,
     pub(super) record: Record,
     pub(super) readable: Option<Readable>,
     pub(super) drained: Option<Drained>,
@@ -56,6 +58,9 @@ impl Report {
     pub(super) fn new(measured: Measured) -> Self {
         let mut measured = measured;
         let mut failures = Vec::new();
+        if measured.gone {
+            failures.push(BenchError::Gone);
+        }
         if measured.record.acknowledged == 0 {
             failures.push(BenchError::NothingAcknowledged);
         }
@@ -143,6 +148,7 @@ mod tests {
             started_here: true,
             took: Duration::from_secs(2),
             unsent: 0,
+            gone: false,
             record,
             readable: None,
             drained: Some(Drained {
@@ -167,7 +173,7 @@ mod tests {
         for part in [
             "64 connections, single logs, 2.0 s",
             "10 logs, 5/s (6 requests/s)",
-            "2: 503 2",
+            "2 logs (503: 2)",
             "p50 4.00 ms",
             "4/s during the load, 2/s until the end, 3.00 s after it",
             "CPU 100.0 us/log, 200.0 until all was stored, RSS 50 MB",
@@ -200,6 +206,12 @@ mod tests {
         let report = Report::new(measured);
         assert_eq!((report.verdict(), report.failures.len()), (Verdict::Unjudged, 1));
         assert!(report.to_text().ends_with("1 not stored yet, 0 lost, 0 twice"));
+    }
+
+    #[test]
+    fn a_service_that_goes_away_proves_nothing_either() {
+        let report = Report::new(Measured { gone: true, judged: None, ..measured() });
+        assert_eq!(report.verdict(), Verdict::Unjudged);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Report {
             }
         }
         if self.measured.unsent > 0 {
-            line(&mut text, "not sent", &format!("{}: all connections were busy", grouped(self.measured.unsent)));
+            line(&mut text, "not sent", &format!("{} logs: no connection was free", grouped(self.measured.unsent)));
         }
         line(&mut text, "latency", &percentiles(&record.latencies));
         if let Some(readable) = &self.measured.readable {
@@ -90,8 +90,8 @@ fn line(text: &mut String, name: &str, value: &str) {
 }
 
 fn reasons(counts: &BTreeMap<Reason, u64>) -> String {
-    let named: Vec<_> = counts.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count))).collect();
-    format!("{}: {}", grouped(counts.values().sum()), named.join(", "))
+    let named: Vec<_> = counts.iter().map(|(reason, count)| format!("{reason}: {}", grouped(*count))).collect();
+    format!("{} logs ({})", grouped(counts.values().sum()), named.join(", "))
 }
 
 fn percentiles(latencies: &Latencies) -> String {
