@@ -113,7 +113,7 @@ struct Progress {
 impl Progress {
     fn new(options: &BenchOptions) -> Self {
         let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
         let aims = [
@@ -122,25 +122,21 @@ impl Progress {
         ];
         Self { bar, aim: aims.into_iter().flatten().collect::<Vec<_>>().join(" or ") }
     }
-
-    fn say(&self, message: String) {
-        self.bar.set_message(message);
-        self.bar.tick();
-    }
 }
 
 impl Observer for Progress {
     fn loading(&mut self, acknowledged: u64, elapsed: Duration) {
         let seconds = elapsed.as_secs_f64();
         let rate = (acknowledged as f64 / seconds.max(0.001)) as u64;
-        self.say(format!("{acknowledged} logs acknowledged in {seconds:.1} s, {rate}/s; until {}", self.aim));
+        self.bar
+            .set_message(format!("{acknowledged} logs acknowledged in {seconds:.1} s, {rate}/s; until {}", self.aim));
     }
 
     fn draining(&mut self, left: u64) {
-        self.say(format!("{left} logs still to be stored"));
+        self.bar.set_message(format!("{left} logs still to be stored"));
     }
 
     fn judging(&mut self, users: u64, of: u64) {
-        self.say(format!("read back the logs of {users} of {of} users"));
+        self.bar.set_message(format!("read back the logs of {users} of {of} users"));
     }
 }
