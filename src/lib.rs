@@ -21,6 +21,7 @@
 
 pub mod api;
 pub mod application;
+pub mod bench;
 pub mod bootstrap;
 pub mod commands;
 pub mod config;

@@ -13,7 +13,9 @@ use syn::visit::{self, Visit};
 /// For each room: the rooms of this crate it may import from besides itself.
 const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["commands"]),
-    ("commands", &["bootstrap", "config", "domain", "lifecycle", "telemetry"]),
+    ("commands", &["bench", "bootstrap", "config", "domain", "lifecycle", "telemetry"]),
+    // Knows the service as its clients do.
+    ("bench", &["config"]),
     ("bootstrap", &["api", "application", "config", "domain", "infrastructure", "lifecycle", "telemetry"]),
     ("lifecycle", &[]),
     ("telemetry", &["config"]),
@@ -41,11 +43,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("metrics", &["api", "application", "telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("tokio", &["api", "application", "bootstrap", "commands", "infrastructure", "lifecycle"]),
+    ("hdrhistogram", &["bench"]),
+    ("httparse", &["bench"]),
+    ("rustix", &["bench"]),
+    ("tempfile", &["bench"]),
+    ("tokio", &["api", "application", "bench", "bootstrap", "commands", "infrastructure", "lifecycle"]),
 ];
 
 /// Where serde's derives may stand: what goes over a wire.
-const SERDE_DERIVES: &[&str] = &["api/dto", "api/handlers", "infrastructure/wire", "infrastructure/mongo"];
+const SERDE_DERIVES: &[&str] =
+    &["api/dto", "api/handlers", "bench/page", "infrastructure/wire", "infrastructure/mongo"];
 
 const MAX_LINES: usize = 500;
 

@@ -1,5 +1,6 @@
 //! The subcommands: what each prints, and the exit code it ends with.
 
+mod bench;
 mod check_config;
 mod healthcheck;
 mod serve;
@@ -11,7 +12,7 @@ use crate::config::{Command, Layers, Settings, parse_command_line};
 
 const OK: u8 = 0;
 const FAILED: u8 = 1;
-/// `verify` could not read everything: nothing is said about what is there.
+/// `verify` or `bench` could not read everything: nothing is said about what is there.
 const UNVERIFIED: u8 = 2;
 /// EX_USAGE of sysexits(3): the configuration is wrong, starting again will not help.
 const BAD_CONFIGURATION: u8 = 64;
@@ -37,6 +38,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>());
     match (invocation.command, settings) {
         (Command::CheckConfig, settings) => check_config::run(&layers, settings.err().unwrap_or_default().as_slice()),
+        (Command::Bench(options), settings) => bench::run(&options, &layers, settings),
         (_, Err(problems)) => {
             complain(&problems);
             BAD_CONFIGURATION

@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, ArgMatches};
 
-use super::catalog::CATALOG;
+use super::{bench, bench::BenchOptions, catalog::CATALOG};
 
 /// What the process is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     Serve,
     Healthcheck,
     CheckConfig,
     Verify,
+    Bench(BenchOptions),
 }
 
 /// A parsed command line.
@@ -29,10 +30,11 @@ pub struct Invocation {
 /// An unknown flag or subcommand.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
-    let command = match matches.subcommand_name() {
-        Some("healthcheck") => Command::Healthcheck,
-        Some("check-config") => Command::CheckConfig,
-        Some("verify") => Command::Verify,
+    let command = match matches.subcommand() {
+        Some(("healthcheck", _)) => Command::Healthcheck,
+        Some(("check-config", _)) => Command::CheckConfig,
+        Some(("verify", _)) => Command::Verify,
+        Some(("bench", matches)) => Command::Bench(bench::options(matches)),
         _ => Command::Serve,
     };
     let mut flags = flags(&matches);
@@ -70,6 +72,11 @@ fn command() -> clap::Command {
             "Hold everything that was acknowledged against what is stored, beside the running service; exit 1 if an \
              event is missing, 2 if not everything could be read",
         )))
+        .subcommand(with_settings(clap::Command::new("bench").args(bench::arguments()).about(
+            "Load a service, measure it, read everything back and judge it: exit 1 if a log is lost or stored twice, 2 \
+             if there was nothing to judge. Without --url it loads a service of its own, with the settings given and a \
+             temporary DATA_DIR",
+        )))
 }
 
 fn argument(setting: &super::catalog::Setting) -> Arg {
@@ -80,6 +87,8 @@ fn argument(setting: &super::catalog::Setting) -> Arg {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn invocation(arguments: &[&str]) -> Invocation {
@@ -99,6 +108,24 @@ mod tests {
         assert_eq!(invocation(&[]).command, Command::Serve);
         assert_eq!(invocation(&["serve"]).command, Command::Serve);
         assert_eq!(invocation(&["healthcheck"]).command, Command::Healthcheck);
+    }
+
+    #[test]
+    fn a_load_without_an_end_lasts_ten_seconds() {
+        let options = |arguments: &[&str]| match invocation(arguments).command {
+            Command::Bench(options) => options,
+            other => panic!("{other:?}"),
+        };
+        let default = options(&["bench"]);
+        assert_eq!((default.duration, default.logs), (Some(Duration::from_secs(10)), None));
+        assert_eq!((default.connections, default.check, default.target), (64, true, None));
+        let counted = options(&["bench", "--logs", "5", "--no-check", "--drain-timeout", "0"]);
+        assert_eq!((counted.duration, counted.logs, counted.check), (None, Some(5), false));
+        assert_eq!(counted.drain_timeout, Duration::ZERO);
+        assert_eq!(invocation(&["bench", "--port", "1"]).flags["PORT"], "1");
+        for bad in [["--rate", "0"], ["--batch", "0"], ["--url", "https://h"], ["--logs", "many"]] {
+            assert!(parse(["eyego", "bench"].into_iter().chain(bad).map(OsString::from)).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

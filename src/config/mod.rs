@@ -1,5 +1,6 @@
 //! Settings: read once from flags, the environment and `.env`, checked completely before anything else happens.
 
+mod bench;
 mod catalog;
 mod cli;
 mod dot_env;
@@ -7,6 +8,7 @@ mod parse;
 mod settings;
 mod source;
 
+pub use bench::{BenchOptions, BenchTarget};
 pub use catalog::{CATALOG, Setting};
 pub use cli::{Command, Invocation, parse as parse_command_line};
 pub use settings::{

@@ -8,6 +8,7 @@
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
 
+mod bench;
 mod bus;
 mod contract;
 mod embedded;

@@ -81,11 +81,13 @@ struct Lines {
     looked: usize,
     /// The line in hand is too long, and is thrown away as it comes.
     skipping: bool,
+    /// What was thrown away of it is blank.
+    skipped_blank: bool,
 }
 
 impl Lines {
     fn new(longest: usize) -> Self {
-        Self { longest, held: Vec::new(), passed: 0, begin: 0, looked: 0, skipping: false }
+        Self { longest, held: Vec::new(), passed: 0, begin: 0, looked: 0, skipping: false, skipped_blank: true }
     }
 
     /// Where the next piece goes.
@@ -108,6 +110,7 @@ impl Lines {
             let Some(length) = memchr::memchr(b'\n', &self.held[self.looked..]) else {
                 self.looked = self.held.len();
                 if self.looked - self.begin > self.longest {
+                    self.skipped_blank &= is_blank(&self.held[self.begin..]);
                     self.skipping = true;
                     self.begin = self.looked;
                 }
@@ -117,7 +120,8 @@ impl Lines {
             self.begin = end + 1;
             self.looked = self.begin;
             let skipped = std::mem::take(&mut self.skipping);
-            if skipped || !is_blank(&self.held[begin..end]) {
+            let blank = std::mem::replace(&mut self.skipped_blank, true) && is_blank(&self.held[begin..end]);
+            if !blank {
                 break (begin, end, skipped);
             }
         };
@@ -127,7 +131,8 @@ impl Lines {
     /// What stands behind the last end of a line, once the body has ended well.
     fn end(&mut self) -> Option<Line<'_>> {
         let (begin, end) = (self.begin, self.held.len());
-        (self.skipping || !is_blank(&self.held[begin..end])).then(|| self.line(begin, end, self.skipping))
+        let blank = self.skipped_blank && is_blank(&self.held[begin..end]);
+        (!blank).then(|| self.line(begin, end, self.skipping))
     }
 
     fn line(&self, begin: usize, end: usize, skipped: bool) -> Line<'_> {
@@ -169,7 +174,7 @@ mod tests {
     fn lines_end_with_a_newline_or_the_body_and_blank_ones_do_not_count() {
         let found = split(&[b"\xef\xbb\xbfa\r\n\n \t\r\nbb", b"b\n", b"cccc\nd"], 3);
         let line = |text: Option<&[u8]>, end| (text.map(<[u8]>::to_vec), end);
-        assert_eq!(found, [line(Some(b"a\r"), 5), line(Some(b"bbb"), 13), line(None, 18), line(Some(b"d"), 20)]);
+        assert_eq!(found, [line(Some(b"a\r"), 5), line(Some(b"bbb"), 14), line(None, 19), line(Some(b"d"), 21)]);
     }
 
     #[test]
