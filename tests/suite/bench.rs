@@ -278,3 +278,12 @@ fn an_end_at_once_takes_the_service_along() {
     assert_eq!(child.wait().unwrap().code(), Some(2));
     assert!(!Path::new("/proc").join(service).exists(), "the service lives on");
 }
+#[test]
+fn batches_on_an_empty_folder_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--logs", "5050", "--batch", "100", "--connections", "8", "--json"];
+    let (code, report) = report(&bench(folder.path(), &[], &arguments).output().unwrap());
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!((&report["check"]["stored"], &report["load"]["requests"]), (&json!(5050), &json!(51)), "{report}");
+    assert!(report["readable_ms"]["samples"].as_u64().unwrap() > 0, "{report}");
+}
