@@ -7,7 +7,7 @@ use axum::{
 };
 use tracing::warn;
 
-use super::{create_log::idempotency_key, json_within};
+use super::json_within;
 use crate::{
     api::{
         batch::{self, BatchBody, BatchResults},
@@ -17,6 +17,7 @@ use crate::{
         },
         error::ApiError,
         error_code::ErrorCode,
+        extract::GivenKey,
         state::LogState,
     },
     domain::ports::ErrorChain,
@@ -62,11 +63,12 @@ const MINIMAL: &str = "return=minimal";
 )]
 pub(in crate::api) async fn create_batch(
     State(state): State<LogState>,
+    GivenKey(key): GivenKey,
     headers: HeaderMap,
     mut body: BatchBody,
 ) -> Result<Response, ApiError> {
     let minimal = prefers_minimal(&headers);
-    let taken = match idempotency_key(&headers) {
+    let taken = match key {
         Ok(key) => batch::take(&state, &mut body, key, BatchResults::new(minimal)).await,
         Err(refused) => Err(refused),
     };

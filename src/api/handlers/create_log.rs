@@ -3,25 +3,19 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header::LOCATION},
+    http::{StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
 
-use crate::{
-    api::{
-        dto::{
-            create_log::{ACCEPTED, Accepted, CreateLogRequest, parse},
-            error::ErrorBody,
-        },
-        error::ApiError,
-        error_code::ErrorCode,
-        extract::JsonBody,
-        state::LogState,
+use crate::api::{
+    dto::{
+        create_log::{ACCEPTED, Accepted, CreateLogRequest, parse},
+        error::ErrorBody,
     },
-    domain::IdempotencyKey,
+    error::ApiError,
+    extract::{GivenKey, JsonBody},
+    state::LogState,
 };
-
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Take a log
 ///
@@ -49,23 +43,12 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 )]
 pub(in crate::api) async fn create_log(
     State(state): State<LogState>,
-    headers: HeaderMap,
+    GivenKey(key): GivenKey,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let key = idempotency_key(&headers)?;
+    let key = key?;
     let (submission, _share) = body.read(|text| parse(text, key))?;
     let event_id = state.logs.submit(submission).await?.to_string();
     let location = [(LOCATION, format!("/api/logs/events/{event_id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(Accepted { message: ACCEPTED, event_id })).into_response())
-}
-
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
-    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = keys.next() else { return Ok(None) };
-    if keys.next().is_some() {
-        return Err(ApiError::new(ErrorCode::InvalidIdempotencyKey, "Idempotency-Key may be given once"));
-    }
-    let text = key.to_str().unwrap_or_default();
-    let invalid = |rule| ApiError::new(ErrorCode::InvalidIdempotencyKey, format!("Idempotency-Key {rule}"));
-    IdempotencyKey::parse(text).map(Some).map_err(invalid)
 }

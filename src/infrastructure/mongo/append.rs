@@ -139,6 +139,9 @@ async fn tombstones_among(
     session: &mut ClientSession,
     ids: &[EventId],
 ) -> mongodb::error::Result<HashSet<EventId>> {
+    if !are_there_tombstones(handles, session).await? {
+        return Ok(HashSet::new());
+    }
     let keys: Vec<Binary> = ids.iter().copied().map(document::key).collect();
     let mut found = HashSet::new();
     let mut cursor = handles
@@ -152,4 +155,22 @@ async fn tombstones_among(
         found.extend(cursor.current().get("_id").ok().flatten().and_then(document::event_id));
     }
     Ok(found)
+}
+
+/// Most services never delete, and then one look tells as much as a thousand. Once there was one it is not asked again.
+async fn are_there_tombstones(handles: &Handles, session: &mut ClientSession) -> mongodb::error::Result<bool> {
+    if handles.has_tombstones() {
+        return Ok(true);
+    }
+    let any = handles
+        .tombstones()
+        .find_one(doc! {})
+        .projection(doc! {"_id": 1})
+        .read_concern(ReadConcern::majority())
+        .session(session)
+        .await?;
+    if any.is_some() {
+        handles.note_tombstones();
+    }
+    Ok(any.is_some())
 }

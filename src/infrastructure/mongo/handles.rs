@@ -1,6 +1,12 @@
 //! The clients and the collections, opened once.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bson::RawDocumentBuf;
 use mongodb::{
@@ -39,6 +45,8 @@ pub(super) struct Handles {
     primary_reader: Database,
     /// A connection of its own for the watcher, so that no load makes the server look away.
     watcher: Database,
+    /// Whether a tombstone was ever seen.
+    tombstones_seen: Arc<AtomicBool>,
 }
 
 impl Handles {
@@ -63,6 +71,7 @@ impl Handles {
             primary_reader: reader.database_with_options(&options.database, up_to_date),
             reader: reader.database(&options.database),
             watcher: Client::with_options(for_watcher)?.database(&options.database),
+            tombstones_seen: Arc::default(),
         })
     }
 
@@ -106,6 +115,14 @@ impl Handles {
 
     pub(super) fn tombstones(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("deletedlogs")
+    }
+
+    pub(super) fn has_tombstones(&self) -> bool {
+        self.tombstones_seen.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_tombstones(&self) {
+        self.tombstones_seen.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn ledger(&self) -> Collection<RawDocumentBuf> {
