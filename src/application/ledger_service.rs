@@ -33,8 +33,7 @@ pub struct PartitionStatement {
 
 impl PartitionStatement {
     fn of(offsets: &PartitionOffsets, account: Option<&Account>) -> Self {
-        let begin = offsets.committed.unwrap_or(offsets.low);
-        let account = account.copied().unwrap_or_else(|| Account::beginning_at(offsets.partition, begin));
+        let account = account.copied().unwrap_or_else(|| Account::beginning_at(offsets.partition, offsets.begin()));
         let mut tally = account.tally;
         let expired_unread = offsets.low.saturating_sub(account.next).max(0);
         tally.expired += expired_unread.unsigned_abs();

@@ -52,7 +52,7 @@ impl BusVerification {
         let mut ranges = Vec::with_capacity(accounts.len());
         for offsets in self.offsets.offsets().await? {
             let Some(account) = accounts.iter().find(|account| account.partition == offsets.partition) else {
-                summary.pending += offsets.end.abs_diff(offsets.committed.unwrap_or(offsets.low).max(offsets.low));
+                summary.pending += offsets.end.abs_diff(offsets.begin().max(offsets.low));
                 continue;
             };
             let from = account.first.max(offsets.low);

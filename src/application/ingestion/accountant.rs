@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::alarm::{Alarm, raise};
 use crate::domain::{
     Account, Fate, PartitionOffsets,
-    ports::{AccountMove, BusOffsets, LedgerWriter, PortError},
+    ports::{AccountMove, BusOffsets, LedgerWriter, Partitions, PortError},
 };
 
 /// The records of a batch and what became of them, by partition, in the order of their offsets.
@@ -35,16 +35,18 @@ impl Accountant {
     }
 
     /// Opens an account for every partition that has none, where the group is about to begin, so that what expires
-    /// unread from then on is noticed.
+    /// unread from then on is noticed. A partition that does not answer gets its account with its first records.
     pub(super) async fn open(&self) -> Result<(), PortError> {
         let known = self.ledger.accounts().await?;
-        let new: Vec<_> = self
-            .bus
-            .offsets()
-            .await?
-            .into_iter()
+        let found = self.bus.look(Partitions::All).await?;
+        if !found.silent.is_empty() {
+            info!(partitions = ?found.silent, "partitions do not answer; their accounts are opened later");
+        }
+        let new: Vec<_> = found
+            .known
+            .iter()
             .filter(|partition| known.iter().all(|account| account.partition != partition.partition))
-            .map(|partition| opening(partition.partition, partition.committed.unwrap_or(partition.low)))
+            .map(|partition| opening(partition.partition, partition.begin()))
             .collect();
         if !new.is_empty() {
             // Where another worker was faster, its account is as good.
@@ -73,12 +75,18 @@ impl Accountant {
         }
     }
 
-    /// Reads the accounts anew, and the offsets after them, so that no account can be past its partition's end.
+    /// Reads the accounts anew, and after them the offsets of the partitions that do not simply go on: so no account
+    /// can be past its partition's end, and no other partition is waited for.
     async fn look(&self, fates: &Fates) -> Result<(Accounts, Vec<PartitionOffsets>), PortError> {
         let accounts = self.ledger.accounts().await?;
         let mut known: Accounts = accounts.into_iter().map(|account| (account.partition, account)).collect();
-        let bounds = self.bus.offsets().await?;
-        for bound in bounds.iter().filter(|bound| fates.contains_key(&bound.partition)) {
+        let asked: Vec<i32> = fates
+            .iter()
+            .filter(|(partition, records)| !continues(&known, **partition, records))
+            .map(|(partition, _)| *partition)
+            .collect();
+        let bounds = self.bus.look(Partitions::These(&asked)).await?.complete()?;
+        for bound in &bounds {
             if let Some(old) = known.get(&bound.partition).filter(|account| account.next > bound.end) {
                 let anew = self.begin_anew(old, bound).await?;
                 known.insert(bound.partition, anew);
@@ -110,10 +118,14 @@ fn continues(known: &Accounts, partition: i32, records: &[(i64, Fate)]) -> bool 
 /// The accounts that the records move.
 fn moves(known: &Accounts, fates: &Fates, bounds: &[PartitionOffsets]) -> Vec<AccountMove> {
     let moves = fates.iter().filter_map(|(&partition, records)| {
-        let low = bounds.iter().find(|bound| bound.partition == partition).map_or(0, |bound| bound.low);
-        let (begun, _) = records.first()?;
+        let bound = bounds.iter().find(|bound| bound.partition == partition);
+        let (begun, _) = *records.first()?;
         let before = known.get(&partition).copied();
-        let to = before.unwrap_or_else(|| Account::beginning_at(partition, low.min(*begun))).with(records, low);
+        // Where nobody opened the account: where the group began, for nothing of this partition is committed before
+        // it is counted.
+        let begin = bound.map_or(begun, |bound| bound.begin().min(begun));
+        let account = before.unwrap_or_else(|| Account::beginning_at(partition, begin));
+        let to = account.with(records, bound.map_or(0, |bound| bound.low));
         let from = before.map(|before| before.next);
         (from != Some(to.next)).then_some(AccountMove { from, to })
     });

@@ -5,7 +5,10 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::domain::{Tally, ports::Ledger};
+use crate::domain::{
+    Tally,
+    ports::{Ledger, OffsetsFound},
+};
 
 #[derive(Default)]
 struct Book {
@@ -55,17 +58,34 @@ impl LedgerWriter for Book {
     }
 }
 
-struct Bus(Vec<PartitionOffsets>);
+/// Where there is nothing known the partition is silent.
+struct Bus(Mutex<BTreeMap<i32, Option<PartitionOffsets>>>);
 
 #[async_trait]
 impl BusOffsets for Bus {
-    async fn offsets(&self) -> Result<Vec<PartitionOffsets>, PortError> {
-        Ok(self.0.clone())
+    async fn look(&self, at: Partitions<'_>) -> Result<OffsetsFound, PortError> {
+        let mut found = OffsetsFound::default();
+        for (partition, offsets) in &*self.0.lock().unwrap() {
+            match (at, offsets) {
+                (Partitions::These(asked), _) if !asked.contains(partition) => {}
+                (_, Some(offsets)) => found.known.push(*offsets),
+                (_, None) => found.silent.push(*partition),
+            }
+        }
+        Ok(found)
     }
 }
 
+fn offsets(partition: i32, low: i64, end: i64, committed: Option<i64>) -> (i32, Option<PartitionOffsets>) {
+    (partition, Some(PartitionOffsets { partition, low, end, committed }))
+}
+
+fn bus_of<const N: usize>(partitions: [(i32, Option<PartitionOffsets>); N]) -> Arc<Bus> {
+    Arc::new(Bus(Mutex::new(BTreeMap::from(partitions))))
+}
+
 fn bus(low: i64, end: i64, committed: Option<i64>) -> Arc<Bus> {
-    Arc::new(Bus(vec![PartitionOffsets { partition: 0, low, end, committed }]))
+    bus_of([offsets(0, low, end, committed)])
 }
 
 fn stored(offsets: std::ops::Range<i64>) -> Fates {
@@ -134,4 +154,41 @@ async fn a_topic_made_anew_begins_a_new_account() {
     Accountant::new(book.clone(), bus(0, 100, None)).settle(&stored(0..100)).await.unwrap();
     Accountant::new(book.clone(), bus(0, 5, None)).settle(&stored(0..5)).await.unwrap();
     assert_eq!(book.account(0), Account { partition: 0, first: 0, next: 5, tally: of(5, 0, 0) });
+}
+
+#[tokio::test]
+async fn a_running_worker_notices_a_topic_made_anew() {
+    let (book, bus) = (Arc::new(Book::default()), bus(0, 100, None));
+    let accountant = Accountant::new(book.clone(), bus.clone());
+    accountant.settle(&stored(0..100)).await.unwrap();
+    *bus.0.lock().unwrap() = BTreeMap::from([offsets(0, 0, 5, None)]);
+    accountant.settle(&stored(0..5)).await.unwrap();
+    assert_eq!(book.account(0), Account { partition: 0, first: 0, next: 5, tally: of(5, 0, 0) });
+}
+
+#[tokio::test]
+async fn a_partition_that_does_not_answer_holds_up_no_other() {
+    let book = Arc::new(Book::default());
+    let silent = bus_of([offsets(0, 0, 100, None), (1, None), offsets(2, 0, 100, Some(40))]);
+    let accountant = Accountant::new(book.clone(), silent);
+    accountant.open().await.unwrap();
+    assert_eq!((book.account(0).first, book.account(2).first), (0, 40));
+    accountant.settle(&stored(0..10)).await.unwrap();
+    let gap = Fates::from([(2, vec![(42, Fate::Stored)])]);
+    accountant.settle(&gap).await.unwrap();
+    assert_eq!((book.account(0).next, book.account(2).tally), (10, of(1, 0, 2)));
+}
+
+#[tokio::test]
+async fn an_account_that_is_opened_late_begins_where_the_group_did() {
+    let book = Arc::new(Book::default());
+    let late = |committed| Accountant::new(book.clone(), bus(50, 100, committed));
+    late(Some(40)).settle(&stored(50..60)).await.unwrap();
+    assert_eq!(book.account(0), Account { partition: 0, first: 40, next: 60, tally: of(10, 10, 0) });
+    book.accounts.lock().unwrap().clear();
+    late(None).settle(&stored(52..60)).await.unwrap();
+    assert_eq!(book.account(0), Account { partition: 0, first: 50, next: 60, tally: of(8, 0, 2) });
+    book.accounts.lock().unwrap().clear();
+    late(Some(70)).settle(&stored(52..60)).await.unwrap();
+    assert_eq!(book.account(0).first, 52, "others commit meanwhile");
 }

@@ -34,12 +34,49 @@ pub trait LedgerWriter: Ledger {
     async fn replace(&self, moves: &[AccountMove]) -> Result<bool, PortError>;
 }
 
+/// Partitions of the bus.
+#[derive(Debug, Clone, Copy)]
+pub enum Partitions<'a> {
+    All,
+    These(&'a [i32]),
+}
+
+/// Where partitions stand, as far as they answer.
+#[derive(Debug, Default)]
+pub struct OffsetsFound {
+    /// In the order of the partitions.
+    pub known: Vec<PartitionOffsets>,
+    /// Partitions that do not answer now, for instance because they have no leader.
+    pub silent: Vec<i32>,
+}
+
+impl OffsetsFound {
+    /// What was found, if that is all.
+    ///
+    /// # Errors
+    /// `Unavailable`, naming a partition that does not answer.
+    pub fn complete(self) -> Result<Vec<PartitionOffsets>, PortError> {
+        match self.silent.first() {
+            None => Ok(self.known),
+            Some(partition) => Err(PortError::unavailable(format!("partition {partition} does not answer"))),
+        }
+    }
+}
+
 /// Where the partitions of the bus begin and end.
 #[async_trait]
 pub trait BusOffsets: Send + Sync {
-    /// Every partition, in order.
+    /// Each partition is asked by itself: one that does not answer takes nothing from the others.
     ///
     /// # Errors
     /// `Unavailable`: ask again.
-    async fn offsets(&self) -> Result<Vec<PartitionOffsets>, PortError>;
+    async fn look(&self, at: Partitions<'_>) -> Result<OffsetsFound, PortError>;
+
+    /// Every partition, in order.
+    ///
+    /// # Errors
+    /// `Unavailable`: at least one does not answer; ask again.
+    async fn offsets(&self) -> Result<Vec<PartitionOffsets>, PortError> {
+        self.look(Partitions::All).await?.complete()
+    }
 }

@@ -13,6 +13,7 @@ mod error;
 mod group;
 mod history;
 mod limits;
+mod looker;
 mod offsets;
 mod options;
 mod producer;

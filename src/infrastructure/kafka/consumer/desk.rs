@@ -64,8 +64,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(capacity: Capacity) -> Self {
-        let state =
-            State {
+        let state = State {
             buffer: VecDeque::new(),
             bytes: 0,
             wanted: 1,
