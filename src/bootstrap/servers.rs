@@ -84,12 +84,11 @@ pub(super) async fn build(
             bus_closing.await;
             closed_last.close().await;
         });
-        let offsets = Arc::new(KafkaOffsets::new(options.clone()));
         let ledger = Arc::new(MongoLedger::new(Arc::clone(&store), &kafka.topic));
         parts.ledger = Some(Arc::new(LedgerService::new(
             kafka.topic.clone(),
             ledger.clone(),
-            offsets.clone(),
+            Arc::new(KafkaOffsets::new(options.clone())),
             Arc::clone(&parts.bus),
         )));
         if settings.role != Role::Api {
@@ -97,7 +96,8 @@ pub(super) async fn build(
             let waiting = StatusCell::down("waiting for MongoDB");
             parts.worker = Some(Arc::new(WorkerProbe { waiting: waiting.clone(), joined: group.joined() }));
             let worker = Worker {
-                accountant: Accountant::new(ledger, offsets),
+                // A client of its own: no statement that somebody asks for holds the worker up.
+                accountant: Accountant::new(ledger, Arc::new(KafkaOffsets::new(options.clone()))),
                 letters: DeadLetterChain(vec![
                     Arc::new(DeadLetterTopic::new(options)),
                     Arc::new(DeadLetterIndex::new(Arc::clone(&store))),

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::{
@@ -19,16 +20,18 @@ use crate::domain::{
     ports::{BusOffsets, OffsetsFound, Partitions, PortError},
 };
 
-/// Asks the brokers, on a connection that is kept.
+/// Asks the brokers, one question at a time, on a connection that is kept.
 pub struct KafkaOffsets {
     options: KafkaOptions,
     kept: Mutex<Option<Arc<Aside<Looker>>>>,
+    /// Held to the end of a question, also when nobody waits for the answer any more.
+    turn: Arc<Semaphore>,
 }
 
 impl KafkaOffsets {
     /// Connects when it is first asked.
     pub fn new(options: KafkaOptions) -> Self {
-        Self { options, kept: Mutex::new(None) }
+        Self { options, kept: Mutex::new(None), turn: Arc::new(Semaphore::new(1)) }
     }
 
     fn looker(&self) -> Result<Arc<Aside<Looker>>, PortError> {
@@ -49,9 +52,11 @@ impl BusOffsets for KafkaOffsets {
             Partitions::All => None,
             Partitions::These(partitions) => Some(partitions.to_vec()),
         };
-        let asking = tokio::task::spawn_blocking(move || match looker.get() {
-            Some(looker) => ask(looker, &options, wanted),
-            None => Err(PortError::closed("the kafka client is closed")),
+        let closed = || PortError::closed("the kafka client is closed");
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| closed())?;
+        let asking = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            ask(looker.get().ok_or_else(closed)?, &options, wanted)
         });
         asking.await.map_err(|error| PortError::unavailable("asking for offsets was cut short").caused_by(error))?
     }

@@ -62,7 +62,7 @@ impl Ledger for MongoLedger {
         let found: Vec<RawDocumentBuf> = self
             .store
             .call(PATIENCE, |handles| async move {
-                handles.ledger().find(query).sort(doc! {"_id": 1}).await?.try_collect().await
+                handles.ledger_to_read().find(query).sort(doc! {"_id": 1}).await?.try_collect().await
             })
             .await
             .map_err(|failure| failure.while_trying("read the ledger"))?;
