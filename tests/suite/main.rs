@@ -38,4 +38,5 @@ mod repository;
 mod service;
 mod shutdown;
 mod support;
+mod transactions;
 mod verify;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::PortError;
 use crate::domain::{Account, PartitionOffsets};
 
-/// Reads the accounts.
+/// Reads the accounts, for those who want to know.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// The accounts of all partitions that have one, in the order of the partitions.
@@ -25,12 +25,19 @@ pub struct AccountMove {
 
 /// Keeps accounts for a store that does not count where it stores.
 #[async_trait]
-pub trait LedgerWriter: Ledger {
+pub trait LedgerWriter: Send + Sync {
+    /// The accounts in the order of the partitions, as no failover takes them back. A write of unknown outcome may show
+    /// later.
+    ///
+    /// # Errors
+    /// `Unavailable`: ask again.
+    async fn confirmed(&self) -> Result<Vec<Account>, PortError>;
+
     /// Puts each account in its place, durably, if the one that stands there still has the expected `next`; `false`
     /// where at least one had moved on. Accounts are independent: the others are in place then.
     ///
     /// # Errors
-    /// `Unavailable`: some may be in place; read the accounts before trying again.
+    /// `Unavailable`: some may be in place; read what is confirmed before trying again.
     async fn replace(&self, moves: &[AccountMove]) -> Result<bool, PortError>;
 }
 

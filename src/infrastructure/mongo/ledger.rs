@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
+use mongodb::options::ReadConcern;
 
-use super::{document::integer, error::DUPLICATE_KEY, store::MongoStore};
+use super::{document::integer, error::DUPLICATE_KEY, handles::Handles, store::MongoStore};
 use crate::domain::{
     Account, Tally,
     ports::{AccountMove, Ledger, LedgerWriter, PortError},
@@ -54,20 +55,30 @@ fn count(events: u64) -> i64 {
     i64::try_from(events).unwrap_or(i64::MAX)
 }
 
+impl MongoLedger {
+    /// Keys are compared field by field, so this is one range of the index, in the order of the partitions.
+    fn query(&self) -> Document {
+        doc! {"_id": {"$gte": self.key(i32::MIN), "$lte": self.key(i32::MAX)}}
+    }
+
+    async fn read<F>(&self, find: impl FnOnce(Handles) -> F) -> Result<Vec<Account>, PortError>
+    where
+        F: Future<Output = mongodb::error::Result<Vec<RawDocumentBuf>>> + Send + 'static,
+    {
+        let found = self.store.call(PATIENCE, find).await.map_err(|failure| failure.while_trying("read the ledger"))?;
+        let odd = || PortError::corrupt("an account of the ledger makes no sense");
+        found.iter().map(|document| account(document).ok_or_else(odd)).collect()
+    }
+}
+
 #[async_trait]
 impl Ledger for MongoLedger {
     async fn accounts(&self) -> Result<Vec<Account>, PortError> {
-        // Keys are compared field by field, so this is one range of the index, in the order of the partitions.
-        let query = doc! {"_id": {"$gte": self.key(i32::MIN), "$lte": self.key(i32::MAX)}};
-        let found: Vec<RawDocumentBuf> = self
-            .store
-            .call(PATIENCE, |handles| async move {
-                handles.ledger_to_read().find(query).sort(doc! {"_id": 1}).await?.try_collect().await
-            })
-            .await
-            .map_err(|failure| failure.while_trying("read the ledger"))?;
-        let odd = || PortError::corrupt("an account of the ledger makes no sense");
-        found.iter().map(|document| account(document).ok_or_else(odd)).collect()
+        let query = self.query();
+        self.read(|handles| async move {
+            handles.ledger_to_read().find(query).sort(doc! {"_id": 1}).await?.try_collect().await
+        })
+        .await
     }
 }
 
@@ -94,6 +105,16 @@ fn account(document: &RawDocument) -> Option<Account> {
 
 #[async_trait]
 impl LedgerWriter for MongoLedger {
+    async fn confirmed(&self) -> Result<Vec<Account>, PortError> {
+        let query = self.query();
+        self.read(|handles| async move {
+            let ledger = handles.ledger();
+            let accounts = ledger.find(query).sort(doc! {"_id": 1}).read_concern(ReadConcern::majority());
+            accounts.await?.try_collect().await
+        })
+        .await
+    }
+
     async fn replace(&self, moves: &[AccountMove]) -> Result<bool, PortError> {
         let updates: Vec<Document> = moves.iter().map(|change| self.update(change)).collect();
         let reply = self
