@@ -41,6 +41,7 @@ impl Verification for BusVerification {
             done += range.to.abs_diff(range.from);
         }
         reporter.progress(VerificationProgress { done, total });
+        summary.looked_up = summary.read;
         Ok(summary)
     }
 }
@@ -138,7 +139,6 @@ impl Walk<'_> {
     fn take(&mut self, looked_up: &[(Record, EventFate)], forgotten_before: Option<Timestamp>) {
         let summary = &mut *self.summary;
         summary.read += looked_up.len() as u64;
-        summary.looked_up += looked_up.len() as u64;
         for (record, fate) in looked_up {
             match fate {
                 EventFate::Stored => summary.stored += 1,

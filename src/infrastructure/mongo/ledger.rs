@@ -7,13 +7,13 @@ use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::options::ReadConcern;
 
-use super::{document::integer, error::DUPLICATE_KEY, handles::Handles, store::MongoStore};
+use super::{document::integer, handles::Handles, store::MongoStore};
 use crate::domain::{
     Account, Tally,
     ports::{AccountMove, Ledger, LedgerWriter, PortError},
 };
 
-/// Longer than the server waits for the majority.
+/// How long anybody waits for the accounts.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The accounts of one topic.
@@ -117,34 +117,7 @@ impl LedgerWriter for MongoLedger {
 
     async fn replace(&self, moves: &[AccountMove]) -> Result<bool, PortError> {
         let updates: Vec<Document> = moves.iter().map(|change| self.update(change)).collect();
-        let reply = self
-            .store
-            .call(PATIENCE, |handles| async move {
-                let concern = bson::serialize_to_bson(&super::handles::durable())?;
-                let command = doc! {
-                    "update": handles.ledger().name(),
-                    "updates": updates,
-                    "ordered": false,
-                    "writeConcern": concern,
-                };
-                handles.writer().run_command(command).await
-            })
-            .await
-            .map_err(|failure| failure.while_trying("write the ledger"))?;
-        // The driver takes such replies for a success.
-        if reply.contains_key("writeConcernError") || !only_lost_races(&reply) {
-            return Err(PortError::unavailable("not every account could be written"));
-        }
-        let upserted = reply.get_array("upserted").map_or(0, Vec::len);
-        let modified = reply.get_i32("nModified").unwrap_or(0);
-        Ok(usize::try_from(modified).unwrap_or(0) + upserted == moves.len())
+        let updated = self.store.update_many("write the ledger", Handles::ledger, updates).await?;
+        Ok(updated == moves.len())
     }
-}
-
-/// Two workers that open the same account at once: one of them gets a duplicate key.
-fn only_lost_races(reply: &Document) -> bool {
-    let Ok(errors) = reply.get_array("writeErrors") else { return true };
-    errors.iter().all(|error| {
-        error.as_document().is_some_and(|error| error.get_i32("code").is_ok_and(|code| code == DUPLICATE_KEY))
-    })
 }
