@@ -12,7 +12,10 @@ use crate::config::LogFormat;
 pub const CATALOG: &[(&str, &str)] = &[
     ("eyego_published_total", "Events by what the bus said: taken (202), refused (503, 413), unknown (504)"),
     ("eyego_lag_records", "Records on a partition that are not stored yet"),
-    ("eyego_lag_seconds", "Age of the oldest record of a partition that is not stored yet, in seconds"),
+    (
+        "eyego_lag_seconds",
+        "How long the oldest record of a partition that is not stored yet has been seen waiting, in seconds",
+    ),
     ("eyego_ledger_records", "Everything accepted, by what became of it; see GET /api/ledger"),
     ("eyego_ledger_unbalanced_partitions", "Partitions whose account does not add up; run eyego verify"),
     ("eyego_ledger_seen_timestamp_seconds", "When lag and ledger were last read, in seconds since 1970"),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use crate::domain::{
-    EventId, Timestamp,
+    Account, EventId, PartitionOffsets, Timestamp,
     ports::{
         BusOffsets, Clock, Delivery, EventFate, EventFates, History, Ledger, OffsetRange, PortError, Position,
         Verification, VerificationProgress, VerificationReporter, VerificationSummary,
@@ -41,6 +41,7 @@ impl Verification for BusVerification {
             done += range.to.abs_diff(range.from);
         }
         reporter.progress(VerificationProgress { done, total });
+        summary.looked_up = summary.read;
         Ok(summary)
     }
 }
@@ -52,15 +53,10 @@ impl BusVerification {
         let mut ranges = Vec::with_capacity(accounts.len());
         for offsets in self.offsets.offsets().await? {
             let Some(account) = accounts.iter().find(|account| account.partition == offsets.partition) else {
-                summary.pending += offsets.end.abs_diff(offsets.committed.unwrap_or(offsets.low).max(offsets.low));
+                summary.pending += offsets.end.abs_diff(offsets.begin().max(offsets.low));
                 continue;
             };
-            let from = account.first.max(offsets.low);
-            let to = offsets.committed.unwrap_or(from).clamp(from, offsets.end.max(from));
-            summary.not_retained += from.abs_diff(account.first);
-            summary.expired += account.tally.expired;
-            summary.pending += offsets.end.max(to).abs_diff(to);
-            ranges.push(OffsetRange { partition: offsets.partition, from, to });
+            ranges.push(range(account, &offsets, summary));
         }
         Ok(ranges)
     }
@@ -101,6 +97,21 @@ impl BusVerification {
     }
 }
 
+/// What there is to read of a partition: what the bus still holds of all that was settled. The commit follows the
+/// account, but a group's commits may be forgotten, or set ahead by hand.
+fn range(account: &Account, offsets: &PartitionOffsets, summary: &mut VerificationSummary) -> OffsetRange {
+    let from = account.first.max(offsets.low);
+    // An account past the end says nothing of this topic: it was made anew, or has lost its tail.
+    let counted = (account.next <= offsets.end).then_some(account.next);
+    let to = offsets.committed.max(counted).unwrap_or(from).clamp(from, offsets.end.max(from));
+    // What expired since the account was written is in nobody's tally yet.
+    let expired = account.tally.expired + u64::try_from(offsets.low.saturating_sub(account.next)).unwrap_or(0);
+    summary.expired += expired;
+    summary.not_retained += from.abs_diff(account.first).saturating_sub(expired);
+    summary.pending += offsets.end.max(to).abs_diff(to);
+    OffsetRange { partition: offsets.partition, from, to }
+}
+
 /// What is needed of a record while it is looked up.
 struct Record {
     event_id: EventId,
@@ -128,7 +139,6 @@ impl Walk<'_> {
     fn take(&mut self, looked_up: &[(Record, EventFate)], forgotten_before: Option<Timestamp>) {
         let summary = &mut *self.summary;
         summary.read += looked_up.len() as u64;
-        summary.looked_up += looked_up.len() as u64;
         for (record, fate) in looked_up {
             match fate {
                 EventFate::Stored => summary.stored += 1,
@@ -152,5 +162,39 @@ impl Walk<'_> {
             let done = self.done_before + last.position.offset.abs_diff(self.range.from) + 1;
             self.reporter.progress(VerificationProgress { done, total: self.total });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Tally;
+
+    /// What is read of an account of 10 to 50, with 5 expired, and what is said of the rest.
+    fn ranged(low: i64, end: i64, committed: Option<i64>) -> ((i64, i64), VerificationSummary) {
+        let tally = Tally { stored: 35, expired: 5, ..Tally::default() };
+        let account = Account { partition: 0, first: 10, next: 50, tally };
+        let mut summary = VerificationSummary::default();
+        let range = range(&account, &PartitionOffsets { partition: 0, low, end, committed }, &mut summary);
+        ((range.from, range.to), summary)
+    }
+
+    #[test]
+    fn everything_settled_is_read_whatever_the_group_remembers() {
+        for committed in [None, Some(20), Some(50)] {
+            let (range, summary) = ranged(15, 60, committed);
+            assert_eq!((range, summary.pending), ((15, 50), 10), "{committed:?}");
+        }
+        assert_eq!(ranged(15, 60, Some(55)).0, (15, 55), "what somebody jumped over is named");
+        let (range, summary) = ranged(0, 45, None);
+        assert_eq!((range, summary.pending), ((10, 10), 35), "what comes to a topic made anew is not settled yet");
+    }
+
+    #[test]
+    fn what_expired_unread_is_not_taken_for_stored() {
+        let (range, summary) = ranged(30, 60, None);
+        assert_eq!((range, summary.expired, summary.not_retained), ((30, 50), 5, 15));
+        let (range, summary) = ranged(58, 60, Some(50));
+        assert_eq!((range, summary.expired, summary.not_retained, summary.pending), ((58, 58), 13, 35, 2));
     }
 }

@@ -84,20 +84,24 @@ pub(super) async fn build(
             bus_closing.await;
             closed_last.close().await;
         });
-        let offsets = Arc::new(KafkaOffsets::new(options.clone()));
         let ledger = Arc::new(MongoLedger::new(Arc::clone(&store), &kafka.topic));
         parts.ledger = Some(Arc::new(LedgerService::new(
             kafka.topic.clone(),
             ledger.clone(),
-            offsets.clone(),
+            Arc::new(KafkaOffsets::new(options.clone())),
             Arc::clone(&parts.bus),
         )));
         if settings.role != Role::Api {
             let group = Arc::new(KafkaGroup::new(options.clone()));
             let waiting = StatusCell::down("waiting for MongoDB");
-            parts.worker = Some(Arc::new(WorkerProbe { waiting: waiting.clone(), joined: group.joined() }));
+            parts.worker = Some(Arc::new(WorkerProbe {
+                waiting: waiting.clone(),
+                joined: group.joined(),
+                progress: around.progress.clone(),
+            }));
             let worker = Worker {
-                accountant: Accountant::new(ledger, offsets),
+                // A client of its own: no statement that somebody asks for holds the worker up.
+                accountant: Accountant::new(ledger, Arc::new(KafkaOffsets::new(options.clone()))),
                 letters: DeadLetterChain(vec![
                     Arc::new(DeadLetterTopic::new(options)),
                     Arc::new(DeadLetterIndex::new(Arc::clone(&store))),
@@ -178,18 +182,17 @@ impl Worker {
     }
 }
 
-/// What the worker waits for before it joins the group, then whether it has its place there.
+/// What the worker waits for before it joins the group, then whether it has its place there and gets on.
 struct WorkerProbe {
     waiting: StatusCell,
     joined: StatusCell,
+    progress: WorkerProgress,
 }
 
 impl Probe for WorkerProbe {
     fn status(&self) -> Status {
-        match self.waiting.status() {
-            Status::Up => self.joined.status(),
-            down @ Status::Down(_) => down,
-        }
+        let parts: [&dyn Probe; 3] = [&self.waiting, &self.joined, &self.progress];
+        parts.iter().map(|part| part.status()).find(|status| !status.is_up()).unwrap_or(Status::Up)
     }
 }
 

@@ -71,14 +71,10 @@ impl Account {
         self
     }
 
-    /// Whether the first record that is not counted yet follows what is counted.
+    /// Whether the records are the very next ones. A record from before `next` has been counted already, or belongs to
+    /// a topic that was made anew.
     pub fn is_continued_by(&self, records: &[(i64, Fate)]) -> bool {
-        let mut next = self.next;
-        records.iter().filter(|(offset, _)| *offset >= self.next).all(|(offset, _)| {
-            let follows = *offset == next;
-            next = *offset + 1;
-            follows
-        })
+        records.iter().zip(self.next..).all(|((offset, _), next)| *offset == next)
     }
 }
 
@@ -92,6 +88,13 @@ pub struct PartitionOffsets {
     pub end: i64,
     /// Where the consumer group goes on; `None` where it never committed.
     pub committed: Option<i64>,
+}
+
+impl PartitionOffsets {
+    /// Where the group begins, or goes on.
+    pub fn begin(&self) -> i64 {
+        self.committed.unwrap_or(self.low)
+    }
 }
 
 #[cfg(test)]
@@ -123,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_noticed_but_a_redelivery_is_none() {
-        let account = account(&[], 0);
-        assert!(account.is_continued_by(&[]));
-        assert!(account.is_continued_by(&[(8, Fate::Stored), (9, Fate::Stored), (10, Fate::Stored)]));
-        assert!(account.is_continued_by(&[(7, Fate::Stored)]));
-        assert!(!account.is_continued_by(&[(11, Fate::Stored)]));
-        assert!(!account.is_continued_by(&[(10, Fate::Stored), (12, Fate::Stored)]));
+    fn gaps_and_redeliveries_are_noticed() {
+        let continued = |offsets: &[i64]| {
+            let records: Vec<_> = offsets.iter().map(|offset| (*offset, Fate::Stored)).collect();
+            account(&[], 0).is_continued_by(&records)
+        };
+        assert!(continued(&[]) && continued(&[10]) && continued(&[10, 11, 12]));
+        assert!(!continued(&[11]) && !continued(&[10, 12]) && !continued(&[9, 10]) && !continued(&[7]));
     }
 }

@@ -170,6 +170,20 @@ fn a_crash_in_the_midst_of_the_first_start_is_no_loss() {
     }
 }
 
+/// The lock file alone says nothing of a folder that is begun anew.
+#[tokio::test]
+async fn a_folder_without_its_databases_begins_anew_and_starts_ever_after() {
+    let mut place = drained().await;
+    place.stop();
+    for file in ["queue.db", "logs.db"] {
+        fs::remove_file(place.path().join(file)).unwrap();
+    }
+    place.start();
+    place.restart();
+    place.publish(&some_events(1)).await;
+    open(place.crashed().path()).unwrap().close();
+}
+
 #[tokio::test]
 async fn files_of_two_folders_do_not_fit() {
     let (mut one, mut two) = (drained().await, drained().await);

@@ -39,4 +39,5 @@ mod repository;
 mod service;
 mod shutdown;
 mod support;
+mod transactions;
 mod verify;

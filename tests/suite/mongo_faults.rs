@@ -2,10 +2,15 @@
 //! enableTestCommands=1`, and is skipped with a notice on others. The failures reach only the client that has the
 //! test's own application name.
 
+use std::time::Duration;
+
 use bson::{Bson, Document, doc};
-use eyego::domain::{
-    LogId,
-    ports::{AppendOutcome, DeadLetterReason, DeleteOutcome, LogRepository, PortErrorKind, Receipt},
+use eyego::{
+    domain::{
+        LogId,
+        ports::{AppendOutcome, DeadLetterReason, DeleteOutcome, Ledger, LogRepository, PortErrorKind, Receipt},
+    },
+    infrastructure::mongo::MongoLedger,
 };
 
 use crate::{
@@ -72,6 +77,7 @@ async fn failures_of_the_server_lose_nothing_and_reject_nothing() {
     a_tombstone_that_was_not_written_is_no_delete(&faulty).await;
     an_unconfirmed_counter_is_no_block(&faulty).await;
     an_unconfirmed_mark_is_no_success(&faulty).await;
+    statements_keep_nobody_from_writing(&faulty).await;
     faulty.heal().await;
     faulty.harness.end().await;
 }
@@ -152,4 +158,21 @@ async fn an_unconfirmed_mark_is_no_success(faulty: &Faulty) {
     faulty.fail("update", unsure(), 1).await;
     assert!(marks.publish(&letters).await.is_err());
     marks.publish(&letters).await.unwrap();
+}
+
+/// More of them than the worker has connections.
+async fn statements_keep_nobody_from_writing(faulty: &Faulty) {
+    let ledger = MongoLedger::new(faulty.harness.store.clone(), "topic");
+    let slow = doc! {"blockConnection": true, "blockTimeMS": 3000};
+    faulty.set("find", slow, "alwaysOn").await.unwrap();
+    let statements = futures_util::future::join_all((0..20).map(|_| ledger.accounts()));
+    let writing = async {
+        for _ in 0..20 {
+            tokio::time::timeout(Duration::from_secs(2), faulty.harness.store.reserve(1)).await.unwrap().unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (statements, ()) = tokio::join!(statements, writing);
+    assert!(statements.iter().all(Result::is_ok), "{statements:?}");
+    faulty.heal().await;
 }

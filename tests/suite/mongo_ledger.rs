@@ -32,6 +32,7 @@ async fn an_account_reads_back_as_it_was_written() {
         let accounts = [account(0, 10), account(2, i64::MAX), account(11, 12)];
         assert!(ledger.replace(&accounts.map(opening)).await.unwrap());
         assert_eq!(ledger.accounts().await.unwrap(), accounts);
+        assert_eq!(ledger.confirmed().await.unwrap(), accounts);
         let others = MongoLedger::new(harness.store.clone(), "topic2");
         assert_eq!(others.accounts().await.unwrap(), [], "each topic has accounts of its own");
     })

@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,15 +13,16 @@ use std::{
 use async_trait::async_trait;
 use eyego::{
     application::{
-        ingestion::{IngestionWorker, StepOutcome, WorkerParts},
+        ingestion::{Accountant, IngestionWorker, StepOutcome, WorkerParts},
         progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
     domain::{
-        ActivityLog, Event, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest,
+        Account, ActivityLog, Event, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest,
         ports::{
-            AppendOutcome, Batch, BatchLimits, Checkpoint, DeadLetter, DeadLetters, DeleteOutcome, EventPublisher,
-            EventSource, LogRepository, PortError, PublishOutcome, Receipt,
+            AccountMove, AppendOutcome, Batch, BatchLimits, Checkpoint, DeadLetter, DeadLetters, DeleteOutcome,
+            EventPublisher, EventSource, LedgerWriter, LogRepository, PortError, Probe, PublishOutcome, Receipt,
+            Status,
         },
     },
     infrastructure::{
@@ -31,7 +32,7 @@ use eyego::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{event, log, some_events};
+use crate::support::{event, eventually, log, some_events};
 
 /// Numbers that look random and are the same in every run of a seed.
 #[derive(Clone)]
@@ -150,7 +151,7 @@ impl EventSource for FlakySource {
 
 /// A bus and a store in a folder, and a worker that can be thrown away at any point.
 struct Pipeline {
-    queue: EmbeddedQueue,
+    queue: Arc<EmbeddedQueue>,
     store: Arc<EmbeddedStore>,
     dice: Dice,
     in_flight: NonZeroUsize,
@@ -163,7 +164,7 @@ impl Pipeline {
         let in_flight = NonZeroUsize::new(1 + usize::try_from(seed).unwrap() % 4).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let locked = DataFolder::open(folder.path()).unwrap();
-        let queue = EmbeddedQueue::open(&locked).unwrap();
+        let queue = Arc::new(EmbeddedQueue::open(&locked).unwrap());
         let store = Arc::new(EmbeddedStore::open(&locked, Arc::new(SystemClock), 0).unwrap());
         Self { queue, store, dice: Dice::new(seed), in_flight, _folder: folder }
     }
@@ -302,4 +303,44 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
     ended.unwrap();
     pipeline.drain().await;
     assert_eq!(pipeline.stored().await.len(), 1);
+}
+
+/// Refuses every write until it is mended.
+#[derive(Default)]
+struct ReadOnlyLedger(AtomicBool);
+
+#[async_trait]
+impl LedgerWriter for ReadOnlyLedger {
+    async fn confirmed(&self) -> Result<Vec<Account>, PortError> {
+        Ok(Vec::new())
+    }
+
+    async fn replace(&self, _: &[AccountMove]) -> Result<bool, PortError> {
+        if self.0.load(Ordering::Relaxed) { Ok(true) } else { Err(PortError::rejected("no rights")) }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_count_says_so_until_it_can() {
+    let pipeline = Pipeline::new(0);
+    pipeline.publish(&some_events(3)).await;
+    let (ledger, progress) = (Arc::new(ReadOnlyLedger::default()), WorkerProgress::default());
+    let mut worker = IngestionWorker::new(WorkerParts {
+        source: pipeline.queue.source().await.unwrap(),
+        repository: pipeline.store.clone(),
+        dead_letters: pipeline.store.clone(),
+        accountant: Some(Accountant::new(ledger.clone(), pipeline.queue.clone())),
+        in_flight: NonZeroUsize::MIN,
+        signal: StoredSignal::default(),
+        progress: progress.clone(),
+        stop: CancellationToken::new(),
+    });
+    let watching = async {
+        let down = Status::Down("cannot count in the ledger; it is tried again".to_owned());
+        eventually("the worker says what is wrong", async || progress.status() == down).await;
+        ledger.0.store(true, Ordering::Relaxed);
+    };
+    let (done, ()) = tokio::join!(worker.step(), watching);
+    assert_eq!(done.unwrap(), StepOutcome::Done(3));
+    assert!(progress.status().is_up());
 }

@@ -12,7 +12,6 @@ pub(super) enum Alarm {
     /// The id counter was behind the data.
     IdsTaken,
     RecordsExpired,
-    OffsetsSkipped,
     /// The ledger was past the end of its partition.
     LedgerRestarted,
     /// More than a tenth of what came were no logs.
@@ -20,14 +19,12 @@ pub(super) enum Alarm {
 }
 
 impl Alarm {
-    const ALL: [Self; 5] =
-        [Self::IdsTaken, Self::RecordsExpired, Self::OffsetsSkipped, Self::LedgerRestarted, Self::ManyDeadLetters];
+    const ALL: [Self; 4] = [Self::IdsTaken, Self::RecordsExpired, Self::LedgerRestarted, Self::ManyDeadLetters];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::IdsTaken => "ids_taken",
             Self::RecordsExpired => "records_expired",
-            Self::OffsetsSkipped => "offsets_skipped",
             Self::LedgerRestarted => "ledger_restarted",
             Self::ManyDeadLetters => "many_dead_letters",
         }

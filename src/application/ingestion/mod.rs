@@ -1,5 +1,6 @@
 //! Ingestion: draining the bus into the store, each event once, none skipped.
 
+mod account_step;
 mod accountant;
 mod alarm;
 mod backoff;

@@ -31,6 +31,20 @@ impl Stage {
             Self::Commit => "commit",
         }
     }
+
+    /// For an operator who asks why the worker does not work.
+    pub(super) fn hindrance(self) -> &'static str {
+        match self {
+            Self::Read => "cannot read what is queued; it is tried again",
+            Self::Reserve => "cannot reserve ids; it is tried again",
+            Self::Append => "cannot store logs; it is tried again",
+            Self::RaiseCounter => "cannot raise the id counter; it is tried again",
+            Self::DeadLetter => "cannot write dead letters; it is tried again",
+            Self::OpenLedger => "cannot open the ledger; it is tried again",
+            Self::Settle => "cannot count in the ledger; it is tried again",
+            Self::Commit => "cannot commit; it is tried again",
+        }
+    }
 }
 
 /// What to do about a failed call.

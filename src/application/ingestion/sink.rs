@@ -13,10 +13,16 @@ use super::{
     batch::{Sorted, Unnumbered, sort},
     policy::{OnError, OnOutcome, Stage, on_error, on_outcome},
 };
-use crate::domain::{
-    EventId, Fate, NumberedEvent,
-    ports::{AppendOutcome, DeadLetter, DeadLetters, Delivery, ErrorChain, LogRepository, PortError, Position},
+use crate::{
+    application::progress::WorkerProgress,
+    domain::{
+        EventId, Fate, NumberedEvent,
+        ports::{AppendOutcome, DeadLetter, DeadLetters, Delivery, ErrorChain, LogRepository, PortError, Position},
+    },
 };
+
+/// So many tries in vain, a second or two, are sat out before probes are told.
+const A_FEW: u32 = 5;
 
 /// Why a worker cannot go on: the process must end.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,7 @@ pub(super) struct Numbered {
 pub(super) struct Sink {
     pub(super) repository: Arc<dyn LogRepository>,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) progress: WorkerProgress,
     /// Ends every retry.
     pub(super) stop: CancellationToken,
 }
@@ -153,12 +160,17 @@ impl Sink {
     where
         F: Future<Output = Result<T, PortError>>,
     {
-        retry(stage, &self.stop, call).await
+        retry(stage, &self.progress, &self.stop, call).await
     }
 }
 
 /// Calls until it succeeds, or nothing can help; `None` when asked to stop meanwhile.
-pub(super) async fn retry<T, F>(stage: Stage, stop: &CancellationToken, call: impl Fn() -> F) -> Interruptible<T>
+pub(super) async fn retry<T, F>(
+    stage: Stage,
+    progress: &WorkerProgress,
+    stop: &CancellationToken,
+    call: impl Fn() -> F,
+) -> Interruptible<T>
 where
     F: Future<Output = Result<T, PortError>>,
 {
@@ -168,10 +180,14 @@ where
             Ok(value) => {
                 if backoff.tries() > 0 {
                     info!(stage = stage.as_str(), tries = backoff.tries(), "ingestion goes on");
+                    progress.is_held_up_by(None);
                 }
                 return Ok(Some(value));
             }
             Err(source) => {
+                if backoff.tries() >= A_FEW {
+                    progress.is_held_up_by(Some(stage.hindrance()));
+                }
                 if !pause(stage, source, &mut backoff, stop).await? {
                     return Ok(None);
                 }

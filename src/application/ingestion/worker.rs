@@ -88,7 +88,7 @@ impl IngestionWorker {
         let WorkerParts { source, repository, dead_letters, accountant, in_flight, signal, progress, stop } = parts;
         Self {
             source,
-            sink: Sink { repository, dead_letters, stop: stop.clone() },
+            sink: Sink { repository, dead_letters, progress: progress.clone(), stop: stop.clone() },
             accountant,
             in_flight,
             storing: FuturesOrdered::new(),
@@ -108,7 +108,7 @@ impl IngestionWorker {
     pub async fn run(mut self) -> Result<(), IngestionError> {
         announce();
         if let Some(accountant) = &self.accountant {
-            retry(Stage::OpenLedger, &self.stop, || accountant.open()).await?;
+            retry(Stage::OpenLedger, &self.progress, &self.stop, || accountant.open()).await?;
         }
         while self.step().await? != StepOutcome::Interrupted {}
         if let Err(error) = self.source.close().await {
@@ -190,7 +190,7 @@ impl IngestionWorker {
 
     async fn settle(&mut self, fates: &Fates) -> Interruptible<()> {
         let Some(accountant) = &self.accountant else { return Ok(Some(())) };
-        retry(Stage::Settle, &self.stop, || accountant.settle(fates)).await
+        retry(Stage::Settle, &self.progress, &self.stop, || accountant.settle(fates)).await
     }
 }
 

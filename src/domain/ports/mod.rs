@@ -21,7 +21,7 @@ pub use error::{ErrorChain, PortError, PortErrorKind};
 pub use event_publisher::{EventPublisher, PublishOutcome};
 pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Malformed, Position, RawRecord};
 pub use history::{EventFate, EventFates, History, HistoryReader, OffsetRange};
-pub use ledger::{AccountMove, BusOffsets, Ledger, LedgerWriter};
+pub use ledger::{AccountMove, BusOffsets, Ledger, LedgerWriter, OffsetsFound, Partitions};
 pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};
 pub use probe::{Probe, Status};
 pub use record_headers::RecordHeaders;

@@ -1,6 +1,7 @@
 //! Opening a database: durability, limits, its soundness, and the schema with its version.
 
 use std::{
+    fs::File,
     path::Path,
     sync::mpsc,
     thread,
@@ -46,6 +47,9 @@ pub(super) enum Trust {
 pub(super) fn open_writer(file: &Path, schema: &Schema, trust: Trust) -> Result<Connection, FolderError> {
     let failed = |error| FolderError::database(file, error);
     let existed = is_there(file);
+    if existed && trust == Trust::Checked {
+        sync(file)?;
+    }
     let mut connection = Connection::open(file).map_err(failed)?;
     configure(&connection).map_err(failed)?;
     if connection.is_readonly("main").map_err(failed)? {
@@ -59,6 +63,20 @@ pub(super) fn open_writer(file: &Path, schema: &Schema, trust: Trust) -> Result<
     }
     migrate(&mut connection, file, schema)?;
     Ok(connection)
+}
+
+/// What a process that was killed had written, but not synced, is in the memory of the system alone. It has to be on disk
+/// before anything is concluded from it: what the other database keeps of it would outlive it.
+///
+/// To be called while nobody has the file open: closing it here would take the locks of whoever has.
+fn sync(file: &Path) -> Result<(), FolderError> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    for path in [file, &wal_of(file), folder] {
+        // What cannot be opened, SQLite will miss and name.
+        let Ok(opened) = File::open(path) else { continue };
+        opened.sync_all().map_err(|error| FolderError::Unsynced(path.to_owned(), error))?;
+    }
+    Ok(())
 }
 
 /// Opens the file for reading beside the writer.

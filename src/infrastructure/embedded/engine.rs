@@ -35,8 +35,7 @@ impl EmbeddedEngine {
     pub fn open(path: &Path, clock: Arc<dyn Clock>, tombstone_days: u32) -> Result<Self, FolderError> {
         let folder = DataFolder::open(path)?;
         let (queue_file, logs_file) = (folder.queue_file(), folder.logs_file());
-        let there = (is_there(&queue_file), is_there(&logs_file));
-        match there {
+        match (is_there(&queue_file), is_there(&logs_file)) {
             (false, true) => may_stand_alone(&logs_file, &queue_file, &log_rows::SCHEMA, logs_held)?,
             (true, false) => may_stand_alone(&queue_file, &logs_file, &queue::SCHEMA, queue_held)?,
             (true, true) | (false, false) => {}
@@ -46,9 +45,7 @@ impl EmbeddedEngine {
         let queue = EmbeddedQueue::open_with(&folder, &alarm, trust)?;
         let logs = open_writer(&logs_file, &log_rows::SCHEMA, trust)?;
         let ledger = ledger_rows::read(&logs).map_err(|error| FolderError::database(&logs_file, error))?;
-        // Without either it is a folder to begin in.
-        let acknowledged = if there == (false, false) { 0 } else { folder.acknowledged() };
-        Files { queue: &queue_file, logs: &logs_file }.check(queue.opened_with(), ledger, acknowledged)?;
+        Files { queue: &queue_file, logs: &logs_file }.check(queue.opened_with(), ledger, folder.acknowledged())?;
         let options = StoreOptions { clock, tombstone_days, queue: queue.view(), alarm: alarm.clone() };
         let store = EmbeddedStore::start(&folder, logs, options)?;
         Ok(Self { queue: Arc::new(queue), store: Arc::new(store), alarm, folder })

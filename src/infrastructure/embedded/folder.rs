@@ -44,7 +44,9 @@ impl DataFolder {
         }
         let left = std::io::read_to_string(&lock).unwrap_or_default();
         let (acknowledged, mark) = left.split_once('\n').unwrap_or_default();
-        let acknowledged = acknowledged.parse().unwrap_or(0);
+        // Without either database it is a folder to begin in: nothing in it was ever acknowledged.
+        let begins = !is_there(&queue_file(path)) && !is_there(&logs_file(path));
+        let acknowledged = if begins { 0 } else { acknowledged.parse().unwrap_or(0) };
         let clean = !mark.is_empty() && mark == clean_mark(path);
         // From here on an end without a mark is no clean one.
         lock.write_all_at(last_line(acknowledged).as_bytes(), 0).map_err(not_writable)?;

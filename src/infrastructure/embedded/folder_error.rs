@@ -18,6 +18,8 @@ pub enum FolderError {
     Database(PathBuf, #[source] rusqlite::Error),
     #[error("{0} cannot be written to: check its owner, its rights and whether its disk is mounted read-only")]
     ReadOnly(PathBuf),
+    #[error("{0} cannot be synced to its disk")]
+    Unsynced(PathBuf, #[source] io::Error),
     #[error("{0} is damaged ({1}): restore queue.db and logs.db from one backup")]
     Damaged(PathBuf, String),
     #[error("{0} was written by a newer eyego (schema {1}, known up to {2})")]

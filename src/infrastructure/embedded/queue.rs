@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{
         Event, PartitionOffsets,
-        ports::{BusOffsets, EventPublisher, EventSource, PortError, PublishOutcome},
+        ports::{BusOffsets, EventPublisher, EventSource, OffsetsFound, Partitions, PortError, PublishOutcome},
     },
     infrastructure::{status_cell::StatusCell, wire},
 };
@@ -132,10 +132,12 @@ impl EventPublisher for EmbeddedQueue {
 
 #[async_trait]
 impl BusOffsets for EmbeddedQueue {
-    async fn offsets(&self) -> Result<Vec<PartitionOffsets>, PortError> {
+    /// There is one partition, whichever are asked for.
+    async fn look(&self, _: Partitions<'_>) -> Result<OffsetsFound, PortError> {
         let row = self.reader.read(sequence::read).await?;
         let (low, end) = (row.first, row.last + 1);
-        Ok(vec![PartitionOffsets { partition: 0, low, end, committed: Some(row.position) }])
+        let only = PartitionOffsets { partition: 0, low, end, committed: Some(row.position) };
+        Ok(OffsetsFound { known: vec![only], silent: Vec::new() })
     }
 }
 

@@ -1,15 +1,16 @@
 //! The consumer group before it is joined: who holds it, what it has committed, where it would begin.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer},
-    error::KafkaError,
+    consumer::{CommitMode, Consumer},
 };
 
-use super::{client_config, consumer, context::ClientLog, options::KafkaOptions};
+use super::{
+    client_config, consumer,
+    looker::{self, Looker, TIMEOUT, unavailable},
+    options::KafkaOptions,
+};
 use crate::{
     domain::{
         StartAt,
@@ -18,15 +19,11 @@ use crate::{
     infrastructure::status_cell::StatusCell,
 };
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The group of the options.
 pub struct KafkaGroup {
     options: KafkaOptions,
     joined: StatusCell,
 }
-
-pub(super) type Looker = BaseConsumer<ClientLog>;
 
 impl KafkaGroup {
     pub fn new(options: KafkaOptions) -> Self {
@@ -68,26 +65,16 @@ impl ConsumerGroup for KafkaGroup {
     }
 }
 
-fn looker(options: &KafkaOptions) -> Result<Looker, PortError> {
-    let made = client_config::group(options).create_with_context(ClientLog::default());
-    made.map_err(|error| PortError::rejected("the kafka client could not be made").caused_by(error))
-}
-
-pub(super) fn unavailable(what: &'static str) -> impl Fn(KafkaError) -> PortError {
-    move |error| PortError::unavailable(what).caused_by(error)
-}
-
 fn inspect(options: &KafkaOptions) -> Result<GroupState, PortError> {
-    let looker = looker(options)?;
+    let looker = looker::open(options)?;
     if let Some(members) = members_of_others(&looker, options)? {
         return Ok(GroupState::HeldByOthers { members });
     }
-    let committed = looker
-        .committed_offsets(partitions(&looker, options)?, TIMEOUT)
-        .map_err(unavailable("the committed offsets could not be read"))?;
+    let committed =
+        looker.committed_offsets(partitions(&looker, options)?, TIMEOUT).map_err(unavailable(looker::NO_COMMITTED))?;
     let mut any = false;
     for element in committed.elements() {
-        element.error().map_err(unavailable("the committed offsets could not be read"))?;
+        element.error().map_err(unavailable(looker::NO_COMMITTED))?;
         any |= matches!(element.offset(), Offset::Offset(_));
     }
     Ok(if any { GroupState::Ready } else { GroupState::NeverCommitted })
@@ -114,24 +101,13 @@ fn members_of_others(looker: &Looker, options: &KafkaOptions) -> Result<Option<u
     Ok((!ours).then_some(members))
 }
 
-pub(super) fn partitions(looker: &Looker, options: &KafkaOptions) -> Result<TopicPartitionList, PortError> {
-    let metadata = looker
-        .fetch_metadata(Some(&options.topic), TIMEOUT)
-        .map_err(unavailable("the topic could not be looked up"))?;
-    let topic = metadata.topics().iter().find(|topic| topic.name() == options.topic);
-    let partitions = topic.filter(|topic| topic.error().is_none()).map_or(&[][..], |topic| topic.partitions());
-    if partitions.is_empty() {
-        return Err(PortError::unavailable("the topic is missing"));
-    }
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(&options.topic, partition.id());
-    }
-    Ok(list)
+fn partitions(looker: &Looker, options: &KafkaOptions) -> Result<TopicPartitionList, PortError> {
+    let found = looker::partitions(looker, options)?;
+    Ok(looker::list(options, found.iter().map(|partition| partition.id)))
 }
 
 fn begin_at(options: &KafkaOptions, start: StartAt) -> Result<(), PortError> {
-    let looker = looker(options)?;
+    let looker = looker::open(options)?;
     let partitions = partitions(&looker, options)?;
     let by_time = match start {
         StartAt::Time(time) => {
@@ -146,9 +122,8 @@ fn begin_at(options: &KafkaOptions, start: StartAt) -> Result<(), PortError> {
     let mut begin = TopicPartitionList::with_capacity(partitions.count());
     for element in partitions.elements() {
         let id = element.partition();
-        let (low, high) = looker
-            .fetch_watermarks(&options.topic, id, TIMEOUT)
-            .map_err(unavailable("the topic's offsets could not be read"))?;
+        let (low, high) =
+            looker.fetch_watermarks(&options.topic, id, TIMEOUT).map_err(unavailable(looker::NO_WATERMARKS))?;
         let offset = match start {
             StartAt::Earliest => low,
             StartAt::Latest => high,

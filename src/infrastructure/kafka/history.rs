@@ -41,16 +41,16 @@ impl History for KafkaHistory {
         thread::Builder::new()
             .name("kafka-history".to_owned())
             .spawn(move || {
-                if let Err(error) = read(&options, range, &sender) {
-                    // Nobody may be waiting any more.
-                    let _ = sender.blocking_send(Err(error));
-                }
+                let last = read(&options, range, &sender).map(|()| Vec::new());
+                // Nobody may be waiting any more.
+                let _ = sender.blocking_send(last);
             })
             .map_err(|error| PortError::unavailable("no thread for reading the topic").caused_by(error))?;
         Ok(Box::new(Reader(lots)))
     }
 }
 
+/// An empty one is the end.
 type Lot = Result<Vec<Delivery>, PortError>;
 
 struct Reader(mpsc::Receiver<Lot>);
@@ -58,7 +58,7 @@ struct Reader(mpsc::Receiver<Lot>);
 #[async_trait]
 impl HistoryReader for Reader {
     async fn next(&mut self) -> Result<Vec<Delivery>, PortError> {
-        self.0.recv().await.unwrap_or_else(|| Ok(Vec::new()))
+        self.0.recv().await.unwrap_or_else(|| Err(PortError::unavailable("reading the topic broke off")))
     }
 }
 
@@ -114,4 +114,19 @@ fn assigned(options: &KafkaOptions, range: OffsetRange) -> Result<BaseConsumer<C
     partitions.add_partition_offset(&options.topic, range.partition, Offset::Offset(range.from))?;
     consumer.assign(&partitions)?;
     Ok(consumer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_died_is_no_end() {
+        let (sender, lots) = mpsc::channel(1);
+        let mut reader = Reader(lots);
+        sender.send(Ok(Vec::new())).await.unwrap();
+        assert!(reader.next().await.unwrap().is_empty(), "the end is told");
+        drop(sender);
+        assert!(reader.next().await.is_err());
+    }
 }

@@ -14,6 +14,7 @@ mod flight;
 mod group;
 mod history;
 mod limits;
+mod looker;
 mod offsets;
 mod options;
 mod producer;

@@ -1,16 +1,14 @@
 //! Marks of dead letters, so that whoever asks for the event learns why it is no log. The letters themselves lie on
 //! the bus.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bson::{Document, doc};
 
-use super::{document, store::MongoStore};
+use super::{document, handles::Handles, store::MongoStore};
 use crate::domain::ports::{DeadLetter, DeadLetters, PortError};
 
-/// Longer than the server waits for the majority.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Far below what a command may hold.
 const MARKS_PER_COMMAND: usize = 1000;
 
@@ -23,29 +21,6 @@ pub struct DeadLetterIndex {
 impl DeadLetterIndex {
     pub fn new(store: Arc<MongoStore>) -> Self {
         Self { store }
-    }
-
-    async fn write(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        let updates: Vec<Document> = letters.iter().map(update).collect();
-        let reply = self
-            .store
-            .call(PATIENCE, |handles| async move {
-                let concern = bson::serialize_to_bson(&super::handles::durable())?;
-                let command = doc! {
-                    "update": handles.marks().name(),
-                    "updates": updates,
-                    "ordered": false,
-                    "writeConcern": concern,
-                };
-                handles.writer().run_command(command).await
-            })
-            .await
-            .map_err(|failure| failure.while_trying("mark dead letters"))?;
-        // The driver takes such a reply for a success.
-        if reply.contains_key("writeErrors") || reply.contains_key("writeConcernError") {
-            return Err(PortError::unavailable("not every dead letter could be marked"));
-        }
-        Ok(())
     }
 }
 
@@ -68,7 +43,9 @@ fn update(letter: &DeadLetter) -> Document {
 impl DeadLetters for DeadLetterIndex {
     async fn publish(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
         for some in letters.chunks(MARKS_PER_COMMAND) {
-            self.write(some).await?;
+            let updates = some.iter().map(update).collect();
+            // Where another was faster the mark is there, and says the same.
+            self.store.update_many("mark dead letters", Handles::marks, updates).await?;
         }
         Ok(())
     }

@@ -109,6 +109,10 @@ impl Handles {
         self.primary_reader.collection("deadletterlogs")
     }
 
+    pub(super) fn ledger_to_read(&self) -> Collection<RawDocumentBuf> {
+        self.primary_reader.collection("ledger")
+    }
+
     pub(super) fn counters(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("counters")
     }

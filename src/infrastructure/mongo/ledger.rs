@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
+use mongodb::options::ReadConcern;
 
-use super::{document::integer, error::DUPLICATE_KEY, store::MongoStore};
+use super::{document::integer, handles::Handles, store::MongoStore};
 use crate::domain::{
     Account, Tally,
     ports::{AccountMove, Ledger, LedgerWriter, PortError},
 };
 
-/// Longer than the server waits for the majority.
+/// How long anybody waits for the accounts.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The accounts of one topic.
@@ -54,20 +55,30 @@ fn count(events: u64) -> i64 {
     i64::try_from(events).unwrap_or(i64::MAX)
 }
 
+impl MongoLedger {
+    /// Keys are compared field by field, so this is one range of the index, in the order of the partitions.
+    fn query(&self) -> Document {
+        doc! {"_id": {"$gte": self.key(i32::MIN), "$lte": self.key(i32::MAX)}}
+    }
+
+    async fn read<F>(&self, find: impl FnOnce(Handles) -> F) -> Result<Vec<Account>, PortError>
+    where
+        F: Future<Output = mongodb::error::Result<Vec<RawDocumentBuf>>> + Send + 'static,
+    {
+        let found = self.store.call(PATIENCE, find).await.map_err(|failure| failure.while_trying("read the ledger"))?;
+        let odd = || PortError::corrupt("an account of the ledger makes no sense");
+        found.iter().map(|document| account(document).ok_or_else(odd)).collect()
+    }
+}
+
 #[async_trait]
 impl Ledger for MongoLedger {
     async fn accounts(&self) -> Result<Vec<Account>, PortError> {
-        // Keys are compared field by field, so this is one range of the index, in the order of the partitions.
-        let query = doc! {"_id": {"$gte": self.key(i32::MIN), "$lte": self.key(i32::MAX)}};
-        let found: Vec<RawDocumentBuf> = self
-            .store
-            .call(PATIENCE, |handles| async move {
-                handles.ledger().find(query).sort(doc! {"_id": 1}).await?.try_collect().await
-            })
-            .await
-            .map_err(|failure| failure.while_trying("read the ledger"))?;
-        let odd = || PortError::corrupt("an account of the ledger makes no sense");
-        found.iter().map(|document| account(document).ok_or_else(odd)).collect()
+        let query = self.query();
+        self.read(|handles| async move {
+            handles.ledger_to_read().find(query).sort(doc! {"_id": 1}).await?.try_collect().await
+        })
+        .await
     }
 }
 
@@ -94,36 +105,19 @@ fn account(document: &RawDocument) -> Option<Account> {
 
 #[async_trait]
 impl LedgerWriter for MongoLedger {
+    async fn confirmed(&self) -> Result<Vec<Account>, PortError> {
+        let query = self.query();
+        self.read(|handles| async move {
+            let ledger = handles.ledger();
+            let accounts = ledger.find(query).sort(doc! {"_id": 1}).read_concern(ReadConcern::majority());
+            accounts.await?.try_collect().await
+        })
+        .await
+    }
+
     async fn replace(&self, moves: &[AccountMove]) -> Result<bool, PortError> {
         let updates: Vec<Document> = moves.iter().map(|change| self.update(change)).collect();
-        let reply = self
-            .store
-            .call(PATIENCE, |handles| async move {
-                let concern = bson::serialize_to_bson(&super::handles::durable())?;
-                let command = doc! {
-                    "update": handles.ledger().name(),
-                    "updates": updates,
-                    "ordered": false,
-                    "writeConcern": concern,
-                };
-                handles.writer().run_command(command).await
-            })
-            .await
-            .map_err(|failure| failure.while_trying("write the ledger"))?;
-        // The driver takes such replies for a success.
-        if reply.contains_key("writeConcernError") || !only_lost_races(&reply) {
-            return Err(PortError::unavailable("not every account could be written"));
-        }
-        let upserted = reply.get_array("upserted").map_or(0, Vec::len);
-        let modified = reply.get_i32("nModified").unwrap_or(0);
-        Ok(usize::try_from(modified).unwrap_or(0) + upserted == moves.len())
+        let updated = self.store.update_many("write the ledger", Handles::ledger, updates).await?;
+        Ok(updated == moves.len())
     }
-}
-
-/// Two workers that open the same account at once: one of them gets a duplicate key.
-fn only_lost_races(reply: &Document) -> bool {
-    let Ok(errors) = reply.get_array("writeErrors") else { return true };
-    errors.iter().all(|error| {
-        error.as_document().is_some_and(|error| error.get_i32("code").is_ok_and(|code| code == DUPLICATE_KEY))
-    })
 }

@@ -26,6 +26,7 @@ mod store;
 mod supervise;
 mod to_json;
 mod totals;
+mod update_many;
 
 pub use dead_letter_index::DeadLetterIndex;
 pub use fates::MongoFates;
