@@ -45,7 +45,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("hdrhistogram", &["bench"]),
     ("httparse", &["bench"]),
-    ("rustix", &["bench"]),
+    ("rustix", &["bench", "infrastructure/embedded"]),
     ("tempfile", &["bench"]),
     ("tokio", &["api", "application", "bench", "bootstrap", "commands", "infrastructure", "lifecycle"]),
 ];

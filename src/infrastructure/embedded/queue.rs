@@ -57,6 +57,9 @@ pub(super) const SCHEMA: Schema = Schema(&[
 ",
 ]);
 
+/// One for the source, and one for whoever asks for the offsets.
+const READERS: usize = 2;
+
 /// The bus of one process: a publisher, and one source at a time.
 pub struct EmbeddedQueue {
     writer: Arc<Writer>,
@@ -79,7 +82,7 @@ impl EmbeddedQueue {
         let file = folder.queue_file();
         let connection = open_writer(&file, &SCHEMA, trust)?;
         let opened_with = sequence::open(&connection).map_err(|error| FolderError::database(&file, error))?;
-        let reader = ReadPool::open(&file, 1, alarm)?;
+        let reader = ReadPool::open(&file, READERS, alarm)?;
         let (sender, committed) = watch::channel(0);
         let taken = Arc::new(AtomicI64::new(opened_with.last));
         let last = Arc::new(AtomicI64::new(opened_with.last));

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    read_pool::ReadPool,
+    read_pool::{ReadPool, Reading, finished},
     writer::{WriteError, Writer},
 };
 use crate::{
@@ -30,10 +30,21 @@ pub(super) struct QueueSource {
     committed: watch::Receiver<u64>,
     topic: Arc<str>,
     next: i64,
+    /// What comes next, being read and understood while the last batch is stored.
+    ahead: Option<Reading<Rows>>,
+    /// There was more to read than the last batch could hold.
+    more: bool,
     /// Everything below is removed.
     removed: i64,
     /// The commit begun last, to begin it anew if it failed.
     begun: Option<Begun>,
+}
+
+/// What a read found.
+struct Rows {
+    deliveries: Vec<Delivery>,
+    /// The limits were met.
+    full: bool,
 }
 
 /// A commit on its way.
@@ -58,7 +69,17 @@ impl QueueSource {
                 )
             })
             .await?;
-        Ok(Self { writer, reader, committed, topic: "queue".into(), next, removed, begun: None })
+        Ok(Self {
+            writer,
+            reader,
+            committed,
+            topic: "queue".into(),
+            next,
+            ahead: None,
+            more: false,
+            removed,
+            begun: None,
+        })
     }
 
     fn advance_to(&mut self, next: i64, remove: bool) -> Result<(), PortError> {
@@ -73,9 +94,18 @@ impl QueueSource {
         failed.map_or(Ok(()), |begun| self.advance_to(begun.next, begun.remove))
     }
 
-    async fn read(&self, limits: BatchLimits) -> Result<Vec<Delivery>, PortError> {
+    async fn read(&mut self, limits: BatchLimits) -> Result<Rows, PortError> {
+        if let Some(ahead) = &mut self.ahead {
+            let rows = finished(ahead).await;
+            self.ahead = None;
+            return rows;
+        }
+        self.reader.read(self.query(limits)).await
+    }
+
+    fn query(&self, limits: BatchLimits) -> impl FnOnce(&Connection) -> rusqlite::Result<Rows> + Send + 'static {
         let (next, topic) = (self.next, Arc::clone(&self.topic));
-        self.reader.read(move |connection| select(connection, next, limits, &topic)).await
+        move |connection| select(connection, next, limits, &topic)
     }
 }
 
@@ -83,32 +113,36 @@ impl QueueSource {
 impl EventSource for QueueSource {
     async fn next_batch(&mut self, limits: BatchLimits, wait: Duration) -> Result<Batch, PortError> {
         let deadline = Instant::now() + wait;
-        let deliveries = loop {
+        let Rows { deliveries, full } = loop {
             // Marked as seen before looking, so that a commit in between ends the wait at once.
             self.committed.mark_unchanged();
-            let deliveries = self.read(limits).await?;
-            let full = deliveries.len() >= limits.records || bytes_of(&deliveries) >= limits.bytes;
-            if full || deliveries.len() >= limits.at_least.max(1) {
-                break deliveries;
+            let rows = self.read(limits).await?;
+            if rows.full || rows.deliveries.len() >= limits.at_least.max(1) {
+                break rows;
             }
             match timeout_at(deadline, self.committed.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(PortError::closed("the embedded engine is closed")),
                 Err(_) => {
                     self.retry_failed_commit()?;
-                    break Vec::new();
+                    break Rows { deliveries: Vec::new(), full: false };
                 }
             }
         };
         let next = deliveries.last().map(|last| last.position.offset + 1);
         self.next = next.unwrap_or(self.next);
+        self.more = full;
+        if full {
+            self.ahead = self.reader.begin(self.query(limits));
+        }
         let checkpoint = Checkpoint { assignment: 0, next: next.map(|next| (0, next)).into_iter().collect() };
         Ok(Batch { deliveries, checkpoint })
     }
 
     async fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), PortError> {
         let Some((_, next)) = checkpoint.next.first().copied() else { return Ok(()) };
-        let remove = next - self.removed >= REMOVE_AT || next == self.next;
+        let all = next == self.next && !self.more;
+        let remove = all || next - self.removed >= REMOVE_AT;
         if remove {
             self.removed = next;
         }
@@ -122,16 +156,7 @@ impl EventSource for QueueSource {
     }
 }
 
-fn bytes_of(deliveries: &[Delivery]) -> usize {
-    deliveries.iter().map(|delivery| delivery.record.value.as_ref().map_or(0, Vec::len)).sum()
-}
-
-fn select(
-    connection: &Connection,
-    next: i64,
-    limits: BatchLimits,
-    topic: &Arc<str>,
-) -> rusqlite::Result<Vec<Delivery>> {
+fn select(connection: &Connection, next: i64, limits: BatchLimits, topic: &Arc<str>) -> rusqlite::Result<Rows> {
     let mut statement = connection
         .prepare_cached("SELECT seq, event_id, received_at, value FROM events WHERE seq >= ? ORDER BY seq LIMIT ?")?;
     let mut rows = statement.query(params![next, i64::try_from(limits.records).unwrap_or(i64::MAX)])?;
@@ -141,12 +166,13 @@ fn select(
         let value: Vec<u8> = row.get(3)?;
         bytes += value.len();
         if bytes > limits.bytes && !deliveries.is_empty() {
-            break;
+            return Ok(Rows { deliveries, full: true });
         }
         let position = Position { topic: Arc::clone(topic), partition: 0, offset: row.get(0)? };
         deliveries.push(delivery(position, row.get(1)?, row.get(2)?, value));
     }
-    Ok(deliveries)
+    let full = deliveries.len() >= limits.records;
+    Ok(Rows { deliveries, full })
 }
 
 /// The bus keeps the identity beside the value: there are no headers.

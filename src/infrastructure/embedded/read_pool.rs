@@ -6,7 +6,10 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, JoinHandle},
+};
 
 use super::{damage::DamageAlarm, database::open_reader, error::port_error, folder_error::FolderError};
 use crate::domain::ports::PortError;
@@ -40,10 +43,26 @@ impl ReadPool {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, PortError> {
-        let closed = || PortError::closed("the embedded engine is closed");
         let permit = Arc::clone(&self.0.permits).acquire_owned().await.map_err(|_| closed())?;
+        finished(self.start(permit, query)).await
+    }
+
+    /// Like [`ReadPool::read`], without waiting; `None` where no connection is idle.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Option<Reading<T>> {
+        let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok()?;
+        Some(self.start(permit, query))
+    }
+
+    fn start<T: Send + 'static>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Reading<T> {
         let shared = Arc::clone(&self.0);
-        let reading = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             // The permit is given back after the connection, also when the caller has gone away.
             let _permit = permit;
             let mut connection = shared.take().ok_or_else(closed)?;
@@ -54,9 +73,22 @@ impl ReadPool {
                 shared.alarm.note(&shared.file, &error);
                 error
             })
-        });
-        reading.await.map_err(|error| PortError::unavailable("a read was cut short").caused_by(error))?
+        })
     }
+}
+
+/// A query on its way.
+pub(super) type Reading<T> = JoinHandle<Result<T, PortError>>;
+
+/// Waits for it. Cancellation: none of it is lost, it can be waited for again.
+pub(super) async fn finished<T>(
+    reading: impl Future<Output = Result<Result<T, PortError>, JoinError>>,
+) -> Result<T, PortError> {
+    reading.await.map_err(|error| PortError::unavailable("a read was cut short").caused_by(error))?
+}
+
+fn closed() -> PortError {
+    PortError::closed("the embedded engine is closed")
 }
 
 impl Shared {
