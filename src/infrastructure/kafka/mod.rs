@@ -16,6 +16,8 @@ mod limits;
 mod offsets;
 mod options;
 mod producer;
+#[doc(hidden)]
+pub mod raw;
 mod supervise;
 mod topics;
 

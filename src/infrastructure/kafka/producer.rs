@@ -174,7 +174,7 @@ enum Pending {
     Done(PublishOutcome),
 }
 
-fn headers(event: &Event) -> OwnedHeaders {
+pub(super) fn headers(event: &Event) -> OwnedHeaders {
     OwnedHeaders::new_with_capacity(3)
         .insert(Header { key: wire::HEADER_VERSION, value: Some(wire::VERSION) })
         .insert(Header { key: wire::HEADER_EVENT_ID, value: Some(&event.id.to_string()) })

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Measures the service against ceilings of this machine, on the embedded engine and on real Kafka and MongoDB, and
+# writes the table of docs/PERFORMANCE.md. Needs two quiet cores, wrk, and what tests/servers.sh needs.
+#
+#   benches/compare.sh                    3 rounds, about 35 minutes after the build
+#   QUICK=1 benches/compare.sh            one short round, to see that everything works; its figures mean little
+#   ROUNDS=5 benches/compare.sh
+#   ONLY='embedded|bare' benches/compare.sh   only the groups that match; the document is left alone (LIST=1 names them)
+#
+# Results are kept in target/compare/results.json; FROM=that-file writes the document from it again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ -z ${FROM:-}${LIST:-} ]]; then
+    if ! command -v wrk >/dev/null; then
+        if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+            DEBIAN_FRONTEND=noninteractive apt-get update -qq
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk
+        else
+            echo 'wrk is missing: sudo apt-get install wrk' >&2
+            exit 3
+        fi
+    fi
+    # The service by itself and last: the benches' dependencies switch on features that it is not shipped with.
+    ${NICE:-} cargo build --release --locked --bench bare_handler --bench ceilings
+    ${NICE:-} cargo build --release --locked
+fi
+exec python3 -B benches/compare
