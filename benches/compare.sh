@@ -5,7 +5,8 @@
 #   benches/compare.sh                    3 rounds, about 35 minutes after the build
 #   QUICK=1 benches/compare.sh            one short round, to see that everything works; its figures mean little
 #   ROUNDS=5 benches/compare.sh
-#   ONLY='embedded|bare' benches/compare.sh   only the groups that match; the document is left alone (LIST=1 names them)
+#   ONLY='@64|tool' benches/compare.sh    only the groups that match; the document is left alone (LIST=1 names them)
+#   NICE='nice -n 10' benches/compare.sh  how to build
 #
 # Results are kept in target/compare/results.json; FROM=that-file writes the document from it again.
 set -euo pipefail
@@ -21,8 +22,5 @@ if [[ -z ${FROM:-}${LIST:-} ]]; then
             exit 3
         fi
     fi
-    # The service by itself and last: the benches' dependencies switch on features that it is not shipped with.
-    ${NICE:-} cargo build --release --locked --bench bare_handler --bench ceilings
-    ${NICE:-} cargo build --release --locked
 fi
 exec python3 -B benches/compare

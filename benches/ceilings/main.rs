@@ -31,7 +31,7 @@ async fn main() {
         ["backlog-kafka", brokers, topic, logs] => backlog::kafka(brokers, topic, logs.parse().unwrap()).await,
         ["backlog-embedded", folder, logs] => backlog::embedded(folder.as_ref(), logs.parse().unwrap()).await,
         // `cargo bench` runs everything; this one is for the script.
-        ["--bench"] => {}
+        [.., "--bench"] => {}
         _ => {
             eprintln!("{USAGE}");
             std::process::exit(64);

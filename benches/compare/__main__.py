@@ -9,6 +9,7 @@ import time
 import traceback
 
 import report
+from build import build
 from groups import groups
 from rig import Plan, Rig, chosen, run_folder
 
@@ -16,14 +17,13 @@ from rig import Plan, Rig, chosen, run_folder
 def rounds(plan, only, count):
     """Results are written after every group, so that a run that is cut off was not for nothing."""
     folder = run_folder()
+    programs = build(fresh(folder / "programs"))
+    begun = time.monotonic()
     kept = {"quick": plan.quick, "rounds": [], "problems": [], "others": []}
     for number in range(1, count + 1):
         results = {}
         kept["rounds"].append(results)
-        work = folder / "work"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        rig = Rig(work, plan, results, kept["problems"])
+        rig = Rig(fresh(folder / "work"), programs, plan, results, kept["problems"])
         rig.others = kept["others"]
         try:
             for name, group in chosen(only, groups(plan)):
@@ -32,7 +32,14 @@ def rounds(plan, only, count):
                 (folder / "results.json").write_text(json.dumps(kept, indent=1))
         finally:
             rig.close()
+    print(f"took {(time.monotonic() - begun) / 60:.1f} minutes")
     return kept
+
+
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def attempt(rig, name, group):
@@ -56,12 +63,10 @@ def main():
     if "LIST" in os.environ:
         print("\n".join(name for name, _ in chosen(only, groups(plan))))
         return
-    begun = time.monotonic()
     count = int(os.environ.get("ROUNDS", "1" if plan.quick else "3"))
     kept = rounds(plan, only, count)
-    print(f"took {(time.monotonic() - begun) / 60:.1f} minutes")
     if only or plan.quick:
-        print("\n" + report.facts(kept) + "\n\n" + report.table(kept["rounds"]))
+        print("\n" + report.whole(kept))
     else:
         report.write(kept)
 

@@ -41,9 +41,9 @@ def post(rig, name, start, connections):
         rig.note(f"{row}.p50_ms", load.found["p50_ms"])
         rig.note(f"{row}.p99_ms", load.found["p99_ms"])
         rig.note(f"{row}.cpu_us", load.cpu_us_per_log)
+        check(rig, row, target, load)
         if name == "bare":
             return
-        check(rig, row, target, load)
         if (name, connections) in DRAINED:
             seconds = rig.plan.warm_seconds + load.seconds
             rig.note(f"{row}.drain_per_load", rig.wait_until_stored(target, seconds) / seconds)
@@ -54,7 +54,7 @@ def check(rig, row, service, load):
     """A load that was refused, or taken and not published, is no figure."""
     if load.failures:
         rig.trouble(f"{row}: {load.failures} requests failed")
-    taken = service.taken()
+    taken = getattr(service, "taken", lambda: load.logs)()
     if taken < load.logs:
         rig.trouble(f"{row}: {load.logs} logs answered, {taken} taken")
 
@@ -184,7 +184,7 @@ def half(name, start, of):
 
 def bench(rig, target, *options):
     rig.settle()
-    return eyego_bench(target.url, "--no-check", "--drain-timeout", 0, *options)
+    return eyego_bench(rig.programs["eyego"], target.url, "--no-check", "--drain-timeout", 0, *options)
 
 
 def tool(rig):

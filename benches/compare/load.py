@@ -40,9 +40,9 @@ def wrk(target, connections, seconds, arguments=(), script="wrk.lua", logs_per_r
     return Load(found, logs_per_request, cpu, peak_rss_mb(target.pid), others / (time.monotonic() - begun))
 
 
-def eyego_bench(url, *options):
+def eyego_bench(program, url, *options):
     """The report of `eyego bench`, or None where the binary has no such command."""
-    command = [str(ROOT / "target/release/eyego"), "bench", "--url", url, "--json", *map(str, options)]
+    command = [str(program), "bench", "--url", url, "--json", *map(str, options)]
     environment = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

@@ -32,10 +32,10 @@ def peak_rss_mb(pid):
 
 
 def machine_busy_seconds():
-    """What all processors together have worked since the start of the machine."""
+    """What all processors together have worked since the start of the machine, or were kept from by other machines."""
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-    user, nice, system, _idle, _iowait, irq, softirq = fields[:7]
-    return (user + nice + system + irq + softirq) / TICKS
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
+    return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 def own_seconds():
@@ -93,9 +93,9 @@ class Program:
 class Service(Program):
     """`eyego serve`, ready."""
 
-    def __init__(self, folder, environment=()):
+    def __init__(self, program, folder, environment=()):
         base = {"PORT": "0", "DATA_DIR": str(folder / "data"), "LOG_LEVEL": "warn"}
-        super().__init__([ROOT / "target/release/eyego", "serve"], folder, {**base, **dict(environment)})
+        super().__init__([program, "serve"], folder, {**base, **dict(environment)})
         try:
             self.wait_until_ready()
         except BaseException:

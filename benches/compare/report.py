@@ -84,7 +84,7 @@ def posts():
     for name, title in titles.items():
         for connections in (1, 16, 64, 128, 256):
             ours, bare = f"post.{name}@{connections}", f"post.bare@{connections}"
-            text = f"POST, {title}, {connections} connections"
+            text = f"POST, {title}, {connections} connection{'s' if connections > 1 else ''}"
             yield Row(text, "logs/s", ours, bare, ratio=targets.get((name, connections)))
             if (name, connections) in (("embedded", 128), ("kafka-all", 64)):
                 until = "– until all of it is stored, per length of the load"
@@ -129,59 +129,68 @@ def costs():
     yield Row("– of the drain", "MB", "drain.kafka…rss_mb*", at_most=150)
 
 
-def reads():
-    for name, title in (("embedded", "embedded"), ("kafka", "MongoDB")):
-        for kind in ("first page", "deep page", "by id", "filtered"):
-            yield Row(f"read, {title}, {kind}", "requests/s", f"read.{name}.{kind}")
-            yield Row("– p50", "ms", f"read.{name}.{kind}.p50_ms")
-            yield Row("– p99", "ms", f"read.{name}.{kind}.p99_ms")
-
-
 def all_rows():
-    rows = [*posts(), *batches(), *drains(), *latencies(), *costs(), *reads()]
+    rows = [*posts(), *batches(), *drains(), *latencies(), *costs()]
     return [*rows, Row("`eyego bench` on the bare handler, held against wrk", "requests/s", "tool.bench", "tool.wrk", 0.9)]
 
 
 def table(rounds):
     header = ["what", "unit", "ours", "yardstick", "ratio", "target", ""]
-    lines = [header, ["---", "---", "---:", "---:", "---:", "---", "---"]]
-    lines += [row.cells(rounds) for row in all_rows()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return lines(header, 2, [row.cells(rounds) for row in all_rows()])
+
+
+def lines(header, texts, rows):
+    """A table whose first columns are texts."""
+    kinds = ["---" if at < texts or not title or title == "target" else "---:" for at, title in enumerate(header)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, kinds, *rows])
+
+
+def reads(rounds):
+    """Reads have no yardstick."""
+    rows = []
+    for name, title in (("embedded", "embedded"), ("kafka", "MongoDB")):
+        for kind in ("first page", "deep page", "by id", "filtered"):
+            row = f"read.{name}.{kind}"
+            found = [[one[figure] for one in rounds if figure in one] for figure in (row, f"{row}.p50_ms", f"{row}.p99_ms")]
+            rows.append([f"{title}, {kind}", *(spread(values) if values else "n/a" for values in found)])
+    return lines(["read, 16 connections", "requests/s", "p50, ms", "p99, ms"], 1, rows)
 
 
 def yardsticks(rounds):
     """The yardsticks themselves, for those who want to know what machine it was."""
-    names = sorted({name for one in rounds for name in one if name.startswith(("post.bare@", "ceiling."))}, key=by_number)
-    named = {name: spread([one[name] for one in rounds if name in one]) for name in names if name.count(".") == 1}
-    return "\n".join(["| yardstick | per second |", "|---|---:|", *(f"| {name} | {text} |" for name, text in named.items())])
-
-
-def by_number(name):
-    start, _, connections = name.partition("@")
-    return start, int(connections) if connections.isdigit() else 0
+    titles = {f"post.bare@{connections}": f"bare handler, {connections}" for connections in (1, 16, 64, 128, 256)}
+    titles |= {"ceiling.kafka": "librdkafka producer", "ceiling.mongo": "`insert_many`"}
+    titles |= {"ceiling.sqlite-queue": "SQLite, `queue.db`", "ceiling.sqlite-logs": "SQLite, `logs.db`"}
+    found = {title: [one[name] for one in rounds if name in one] for name, title in titles.items()}
+    return lines(["yardstick", "per second"], 1, [[title, spread(values)] for title, values in found.items() if values])
 
 
 def facts(kept):
     rounds, others = kept["rounds"], kept["others"]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    lines = [
+    text = [
         f"{len(rounds)} interleaved rounds, {os.cpu_count()} cores, {memory:.0f} GB of memory, everything on the same machine: load, "
         "service, Kafka and MongoDB. Release build.",
     ]
     if kept["quick"]:
-        lines.append("**A quick run: short rows and small backlogs. Its figures mean little.**")
+        text.append("**A quick run: short rows and small backlogs. Its figures mean little.**")
     if others:
-        lines.append(
+        text.append(
             f"What else ran on the machine took {median(others):.2f} of a core (median of the load rows, at most "
             f"{max(others):.2f})."
         )
-    lines += [f"**Trouble:** {problem}." for problem in kept["problems"]]
-    return "\n\n".join(lines)
+    text += [f"**Trouble:** {problem}." for problem in kept["problems"]]
+    return "\n\n".join(text)
+
+
+def whole(kept):
+    rounds = kept["rounds"]
+    return "\n\n".join([facts(kept), table(rounds), reads(rounds), yardsticks(rounds)])
 
 
 def write(kept):
     """Prints the table, and puts it between the marks of the document."""
-    text = f"{facts(kept)}\n\n{table(kept['rounds'])}\n\n{yardsticks(kept['rounds'])}"
+    text = whole(kept)
     print(f"\n{text}")
     document = DOCUMENT.read_text()
     before, rest = document.split(BEGIN, 1)

@@ -34,28 +34,30 @@ class Plan:
 class Rig:
     """Starts what a row needs; one round uses one."""
 
-    def __init__(self, folder, plan, results, problems):
-        self.folder, self.plan, self.results, self.problems = folder, plan, results, problems
+    def __init__(self, folder, programs, plan, results, problems):
+        self.folder, self.programs, self.plan = folder, programs, plan
+        self.results, self.problems = results, problems
         self.numbers = itertools.count(1)
-        self.servers = None
+        self.servers = self.no_servers = None
         self.others = []
 
     # --- what is measured
 
     def bare(self):
-        # As cargo names it: the newest, where there are several.
-        built = [file for file in (ROOT / "target/release/deps").glob("bare_handler-*") if not file.suffix]
-        return Program([max(built, key=lambda file: file.stat().st_mtime)], self.fresh_folder())
+        return Program([self.programs["bare_handler"]], self.fresh_folder())
 
     def embedded(self, folder=None):
-        return Service(folder or self.fresh_folder())
+        return self.service(folder or self.fresh_folder())
 
     def on_servers(self, role, data=None):
         """A service on Kafka, and on MongoDB but for the role api; `data` is a `fresh_data` that is there already."""
         environment = {**(data or self.fresh_data()), "ROLE": role}
         if role == "api":
             del environment["MONGO_URI"]
-        return Service(self.fresh_folder(), environment)
+        return self.service(self.fresh_folder(), environment)
+
+    def service(self, folder, environment=()):
+        return Service(self.programs["eyego"], folder, environment)
 
     def fresh_folder(self):
         folder = self.folder / f"{next(self.numbers)}"
@@ -65,8 +67,7 @@ class Rig:
     def fresh_data(self):
         """A topic and a database that nobody has used."""
         if not self.servers:
-            self.servers = Servers(self.folder / "servers")
-            self.warm_up()
+            self.start_servers()
         name = f"bench-{next(self.numbers)}"
         addresses = self.servers.addresses
         return {
@@ -75,6 +76,17 @@ class Rig:
             "KAFKA_TOPIC": name,
             "KAFKA_CONSUMER_GROUP": name,
         }
+
+    def start_servers(self):
+        """Once; what failed is not tried again for every row."""
+        if self.no_servers:
+            raise RuntimeError(self.no_servers)
+        try:
+            self.servers = Servers(self.folder / "servers")
+        except subprocess.CalledProcessError as error:
+            self.no_servers = f"Kafka and MongoDB could not be started (exit code {error.returncode})"
+            raise RuntimeError(self.no_servers) from error
+        self.warm_up()
 
     def warm_up(self):
         """Kafka translates itself into machine code while it works: its first seconds are no measure."""
@@ -115,8 +127,7 @@ class Rig:
 
     def ceilings(self, *arguments):
         """Runs `ceilings` and returns the best figure, if it prints any."""
-        built = [file for file in (ROOT / "target/release/deps").glob("ceilings-*") if not file.suffix]
-        command = [max(built, key=lambda file: file.stat().st_mtime), *map(str, arguments)]
+        command = [self.programs["ceilings"], *map(str, arguments)]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=self.folder).stdout
         lines = [json.loads(line) for line in output.splitlines()]
         for line in lines:
@@ -149,7 +160,8 @@ class Rig:
                 break
             if now > deadline:
                 raise RuntimeError(f"only {stored} of {count} logs were drained")
-            time.sleep(0.02)
+            # Seldom: the service works for each answer.
+            time.sleep(0.1 if count >= 500_000 else 0.02)
         logs = stored - first[0]
         if logs < count / 4:
             raise RuntimeError("the drain was over before it could be measured")
