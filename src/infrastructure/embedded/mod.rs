@@ -20,6 +20,8 @@ mod log_rows;
 mod pairing;
 mod queue;
 mod queue_source;
+#[doc(hidden)]
+pub mod raw;
 mod read_pool;
 mod sequence;
 mod store;

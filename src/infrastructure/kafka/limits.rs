@@ -15,6 +15,18 @@ pub(super) struct RecordLimits {
     pub(super) batch_bytes: usize,
 }
 
+impl RecordLimits {
+    fn of_topic(max_message_bytes: usize) -> Self {
+        let message_bytes = max_message_bytes.saturating_sub(BATCH_OVERHEAD).clamp(1000, 1_000_000_000);
+        Self { message_bytes, batch_bytes: message_bytes.min(1_000_000) }
+    }
+
+    /// What is read of a topic that was made with Kafka's defaults.
+    pub(super) fn of_default_topic() -> Self {
+        Self::of_topic(DEFAULT_MAX_MESSAGE_BYTES)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TopicFacts {
     pub(super) limits: RecordLimits,
@@ -34,8 +46,7 @@ impl TopicFacts {
 
     pub(super) fn read(config: &ConfigResource) -> Option<Self> {
         let number = |name| config.get(name)?.value.as_deref()?.parse::<usize>().ok();
-        let max = number("max.message.bytes")?.saturating_sub(BATCH_OVERHEAD).clamp(1000, 1_000_000_000);
-        let limits = RecordLimits { message_bytes: max, batch_bytes: max.min(1_000_000) };
+        let limits = RecordLimits::of_topic(number("max.message.bytes")?);
         Some(Self { limits, min_insync_replicas: number("min.insync.replicas").unwrap_or(1) })
     }
 }

@@ -18,6 +18,8 @@ mod looker;
 mod offsets;
 mod options;
 mod producer;
+#[doc(hidden)]
+pub mod raw;
 mod supervise;
 mod topics;
 

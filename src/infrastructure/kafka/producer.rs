@@ -168,7 +168,7 @@ impl KafkaPublisher {
     }
 }
 
-fn headers(event: &Event) -> OwnedHeaders {
+pub(super) fn headers(event: &Event) -> OwnedHeaders {
     OwnedHeaders::new_with_capacity(3)
         .insert(Header { key: wire::HEADER_VERSION, value: Some(wire::VERSION) })
         .insert(Header { key: wire::HEADER_EVENT_ID, value: Some(event.id.write(&mut EventId::buffer())) })

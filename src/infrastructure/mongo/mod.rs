@@ -20,6 +20,8 @@ mod handles;
 mod indexes;
 mod ledger;
 mod options;
+#[doc(hidden)]
+pub mod raw;
 mod reach;
 mod receipt;
 mod store;

@@ -1,0 +1,179 @@
+"""What the rows are measured on: programs with fresh data for each, and how long things take."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from load import wrk
+from processes import ROOT, Program, Servers, Service, cpu_seconds, peak_rss_mb, wait_until_quiet
+
+
+class Plan:
+    """How long and how much."""
+
+    def __init__(self, quick):
+        self.quick = quick
+        self.warm_seconds, self.seconds, self.batch_seconds = (1, 3, 2) if quick else (2, 8, 5)
+        self.connections = (64, 128) if quick else (1, 16, 64, 128, 256)
+        self.broker_warm_seconds = 4 if quick else 12
+        self.backlog = 50_000 if quick else 500_000
+        self.light_seconds, self.half_seconds = (4, 4) if quick else (15, 8)
+        self.read_seconds = 2 if quick else 4
+        self.kafka_seconds = 2 if quick else 4
+        self.documents = 20_000 if quick else 200_000
+        self.rows = 50_000 if quick else 500_000
+        self.quiet_patience = 1 if quick else 5
+        # A drain that takes longer is not waited for: the row says so.
+        self.drain_patience = 3 if quick else 2.5
+
+
+class Rig:
+    """Starts what a row needs; one round uses one."""
+
+    def __init__(self, folder, programs, plan, results, problems):
+        self.folder, self.programs, self.plan = folder, programs, plan
+        self.results, self.problems = results, problems
+        self.numbers = itertools.count(1)
+        self.servers = self.no_servers = None
+        self.others = []
+
+    # --- what is measured
+
+    def bare(self):
+        return Program([self.programs["bare_handler"]], self.fresh_folder())
+
+    def embedded(self, folder=None):
+        return self.service(folder or self.fresh_folder())
+
+    def on_servers(self, role, data=None):
+        """A service on Kafka, and on MongoDB but for the role api; `data` is a `fresh_data` that is there already."""
+        environment = {**(data or self.fresh_data()), "ROLE": role}
+        if role == "api":
+            del environment["MONGO_URI"]
+        return self.service(self.fresh_folder(), environment)
+
+    def service(self, folder, environment=()):
+        return Service(self.programs["eyego"], folder, environment)
+
+    def fresh_folder(self):
+        folder = self.folder / f"{next(self.numbers)}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def fresh_data(self):
+        """A topic and a database that nobody has used."""
+        if not self.servers:
+            self.start_servers()
+        name = f"bench-{next(self.numbers)}"
+        addresses = self.servers.addresses
+        return {
+            "KAFKA_BROKERS": addresses["KAFKA_BROKERS"],
+            "MONGO_URI": addresses["MONGO_URI"].replace("/?", f"/{name}?"),
+            "KAFKA_TOPIC": name,
+            "KAFKA_CONSUMER_GROUP": name,
+        }
+
+    def start_servers(self):
+        """Once; what failed is not tried again for every row."""
+        if self.no_servers:
+            raise RuntimeError(self.no_servers)
+        try:
+            self.servers = Servers(self.folder / "servers")
+        except subprocess.CalledProcessError as error:
+            self.no_servers = f"Kafka and MongoDB could not be started (exit code {error.returncode})"
+            raise RuntimeError(self.no_servers) from error
+        self.warm_up()
+
+    def warm_up(self):
+        """Kafka translates itself into machine code while it works: its first seconds are no measure."""
+        with self.on_servers("all") as service:
+            wrk(service, 64, self.plan.broker_warm_seconds)
+            self.wait_until_stored(service, self.plan.broker_warm_seconds)
+        self.remove(service.folder)
+
+    def remove(self, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self):
+        if self.servers:
+            self.servers.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- how it is measured
+
+    def note(self, row, value):
+        self.results[row] = value
+        print(f"  {row:44} {value:14,.2f}", flush=True)
+
+    def trouble(self, text):
+        self.problems.append(text)
+        print(f"  ! {text}", flush=True)
+
+    def settle(self):
+        wait_until_quiet(self.plan.quiet_patience)
+
+    def load(self, target, connections, seconds=None, **options):
+        """A warm load, then one that counts."""
+        beside = self.servers.pids() if self.servers else []
+        self.settle()
+        wrk(target, connections, self.plan.warm_seconds, **options)
+        load = wrk(target, connections, seconds or self.plan.seconds, beside=beside, **options)
+        self.others.append(load.others)
+        return load
+
+    def ceilings(self, *arguments):
+        """Runs `ceilings` and returns the best figure, if it prints any."""
+        command = [self.programs["ceilings"], *map(str, arguments)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=self.folder).stdout
+        lines = [json.loads(line) for line in output.splitlines()]
+        for line in lines:
+            if "variant" in line:
+                print(f"    {line['variant']:42} {line['per_s']:14,.0f}", flush=True)
+        return lines[-1]["best_per_s"] if lines else None
+
+    def wait_until_stored(self, service, seconds):
+        """How long it takes until nothing is pending; infinity after `drain_patience` times the seconds."""
+        begun = time.monotonic()
+        while True:
+            ledger, now = service.ledger(), time.monotonic() - begun
+            if ledger and ledger["pending"] == 0:
+                if ledger["stored"] != ledger["accepted"]:
+                    self.trouble(f"of {ledger['accepted']} logs {ledger['stored']} are stored")
+                return now
+            if now > seconds * self.plan.drain_patience:
+                return float("inf")
+            time.sleep(0.1)
+
+    def drain(self, service, count):
+        """Logs stored per second and processor time per log, from a fifth to the last, and the peak of the memory."""
+        first, deadline = None, time.monotonic() + 60 + count / 2_000
+        while True:
+            ledger, now, cpu = service.ledger(), time.monotonic(), cpu_seconds(service.pid)
+            stored = ledger["stored"] if ledger else 0
+            if first is None and stored >= count / 5:
+                first = (stored, now, cpu)
+            if stored >= count:
+                break
+            if now > deadline:
+                raise RuntimeError(f"only {stored} of {count} logs were drained")
+            # Seldom: the service works for each answer.
+            time.sleep(0.1 if count >= 500_000 else 0.02)
+        logs = stored - first[0]
+        if logs < count / 4:
+            raise RuntimeError("the drain was over before it could be measured")
+        return logs / (now - first[1]), (cpu - first[2]) / logs * 1e6, peak_rss_mb(service.pid)
+
+
+def run_folder():
+    """On the disk of the repository: a file system in memory would flatter."""
+    folder = ROOT / "target/compare"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+def chosen(pattern, groups):
+    return [group for group in groups if re.search(pattern, group[0])]
