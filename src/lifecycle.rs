@@ -3,7 +3,7 @@
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     task::JoinSet,
     time::timeout,
@@ -16,6 +16,21 @@ const SIGXFSZ: i32 = 25;
 
 /// What a task ends with.
 pub type TaskResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// The signals that ask for an end. From its making on they are kept for [`Lifecycle::run`] instead of ending the process.
+#[derive(Debug)]
+pub struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    /// # Errors
+    /// Where the signals cannot be listened to.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +72,8 @@ impl Lifecycle {
     }
 
     /// Waits for a signal or a dying task, then lets the tasks finish within the budget.
-    ///
-    /// # Errors
-    /// Where the signals cannot be listened to.
-    pub async fn run(self, budget: Duration) -> std::io::Result<Verdict> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub async fn run(self, signals: EndSignals, budget: Duration) -> Verdict {
+        let EndSignals { mut terminate, mut interrupt } = signals;
         let mut tasks = self.tasks.lock().await;
         let died = tokio::select! {
             _ = terminate.recv() => { info!(signal = "SIGTERM", "shutting down"); false }
@@ -75,7 +86,7 @@ impl Lifecycle {
             _ = terminate.recv() => None,
             _ = interrupt.recv() => None,
         };
-        Ok(match finished {
+        match finished {
             _ if died => Verdict::TaskDied,
             Some(true) => Verdict::Clean,
             Some(false) => Verdict::TaskDied,
@@ -83,7 +94,7 @@ impl Lifecycle {
                 warn!("the shutdown is cut short");
                 Verdict::CutShort
             }
-        })
+        }
     }
 }
 

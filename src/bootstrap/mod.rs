@@ -35,7 +35,7 @@ use crate::{
         ports::{Clock, EventPublisher, LogRepository, Probe, Status},
     },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
-    lifecycle::{Lifecycle, Verdict},
+    lifecycle::{EndSignals, Lifecycle, Verdict},
     telemetry,
 };
 
@@ -111,6 +111,7 @@ pub fn check(settings: &Settings) -> Result<(), Vec<Problem>> {
 /// The service, ready to run.
 pub struct Application {
     lifecycle: Lifecycle,
+    signals: EndSignals,
     closing: Closing,
     greeting: String,
     shutdown_timeout: Duration,
@@ -150,8 +151,10 @@ impl Application {
             };
             lifecycle.spawn("lag", watching).await;
         }
+        // Whoever is answered may ask for the end, and it has to be an orderly one.
+        let signals = EndSignals::listen().map_err(StartError::Signals)?;
         let closing = serve_http(listener, parts, around).await;
-        Ok(Self { lifecycle, closing, greeting, shutdown_timeout: settings.shutdown_timeout })
+        Ok(Self { lifecycle, signals, closing, greeting, shutdown_timeout: settings.shutdown_timeout })
     }
 
     /// Where it listens, where the data lies and where the docs are.
@@ -160,24 +163,21 @@ impl Application {
     }
 
     /// Runs until a signal or a dying task, then ends in order within the budget.
-    ///
-    /// # Errors
-    /// Where signals cannot be listened to.
-    pub async fn run(self) -> Result<Verdict, StartError> {
+    pub async fn run(self) -> Verdict {
         let stop = self.lifecycle.stop_token();
         let stopped_at = async {
             stop.cancelled().await;
             Instant::now()
         };
-        let (verdict, stopped_at) = tokio::join!(self.lifecycle.run(self.shutdown_timeout), stopped_at);
-        let verdict = verdict.map_err(StartError::Signals)?;
+        let running = self.lifecycle.run(self.signals, self.shutdown_timeout);
+        let (verdict, stopped_at) = tokio::join!(running, stopped_at);
         if verdict == Verdict::CutShort {
-            return Ok(verdict);
+            return verdict;
         }
         let left = self.shutdown_timeout.saturating_sub(stopped_at.elapsed());
         match tokio::time::timeout(left, self.closing).await {
-            Ok(()) => Ok(verdict),
-            Err(_) => Ok(Verdict::CutShort),
+            Ok(()) => verdict,
+            Err(_) => Verdict::CutShort,
         }
     }
 }

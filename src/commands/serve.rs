@@ -34,5 +34,5 @@ pub(super) fn run(settings: Settings) -> u8 {
 async fn serve(settings: Settings) -> Result<Verdict, StartError> {
     let application = Application::build(settings).await?;
     say(application.greeting());
-    application.run().await
+    Ok(application.run().await)
 }
