@@ -46,15 +46,13 @@ fn numbered() -> NumberedEvent {
 }
 
 fn record(event: &Event) -> RawRecord {
-    let header = |name: &str, text: String| (name.to_owned(), Some(text.into_bytes()));
+    let (id, received_at) = (event.id.to_string(), event.received_at.as_millis().to_string());
+    let headers =
+        [(wire::HEADER_VERSION, wire::VERSION), (wire::HEADER_EVENT_ID, &id), (wire::HEADER_RECEIVED_AT, &received_at)];
     RawRecord {
         key: Some(event.log.user_id.as_str().into()),
         value: Some(wire::encode_value(&event.log)),
-        headers: vec![
-            header(wire::HEADER_VERSION, wire::VERSION.to_owned()),
-            header(wire::HEADER_EVENT_ID, event.id.to_string()),
-            header(wire::HEADER_RECEIVED_AT, event.received_at.as_millis().to_string()),
-        ],
+        headers: headers.into_iter().map(|(name, value)| (name, Some(value.as_bytes()))).collect(),
     }
 }
 
