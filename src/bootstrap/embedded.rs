@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BackendParts, StartError, Surroundings, worker as task};
 use crate::{
-    application::{ingestion::WorkerParts, ledger_service::LedgerService},
+    application::{
+        ingestion::{Pace, WorkerParts},
+        ledger_service::LedgerService,
+    },
     config::EmbeddedSettings,
     domain::ports::Probe,
     infrastructure::{
@@ -15,6 +18,10 @@ use crate::{
     },
     lifecycle::TaskResult,
 };
+
+/// Its one writing thread takes one batch at a time. Each transaction writes every page of the indexes that it touches
+/// once: a large one touches hardly more of them than a small one.
+const PACE: Pace = Pace { records: 5000, bytes: 4 << 20, in_flight: NonZeroUsize::MIN };
 
 pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>) -> Result<BackendParts, StartError> {
     // A limit on the size of files is met like a full disk, not with the end of the process.
@@ -29,8 +36,7 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
         repository: store.clone(),
         dead_letters: store.clone(),
         accountant: None,
-        // Its one writing thread takes one batch at a time.
-        in_flight: NonZeroUsize::MIN,
+        pace: PACE,
         signal: around.signal.clone(),
         progress: around.progress.clone(),
         stop: around.lifecycle.stop_token(),

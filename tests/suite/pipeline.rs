@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use eyego::{
     application::{
-        ingestion::{Accountant, IngestionWorker, StepOutcome, WorkerParts},
+        ingestion::{Accountant, IngestionWorker, Pace, StepOutcome, WorkerParts},
         progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
@@ -181,7 +181,7 @@ impl Pipeline {
             source: Box::new(source),
             repository: flaky.clone(),
             accountant: None,
-            in_flight: self.in_flight,
+            pace: Pace { records: 1000, bytes: 1 << 20, in_flight: self.in_flight },
             dead_letters: flaky,
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
@@ -290,7 +290,7 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         repository: down.clone(),
         dead_letters: down,
         accountant: None,
-        in_flight: NonZeroUsize::MIN,
+        pace: Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
         signal: StoredSignal::default(),
         progress: WorkerProgress::default(),
         stop: stop.clone(),
@@ -330,7 +330,7 @@ async fn a_worker_that_cannot_count_says_so_until_it_can() {
         repository: pipeline.store.clone(),
         dead_letters: pipeline.store.clone(),
         accountant: Some(Accountant::new(ledger.clone(), pipeline.queue.clone())),
-        in_flight: NonZeroUsize::MIN,
+        pace: Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
         signal: StoredSignal::default(),
         progress: progress.clone(),
         stop: CancellationToken::new(),

@@ -9,7 +9,7 @@ use std::{
 
 use eyego::{
     application::{
-        ingestion::{IngestionWorker, StepOutcome, WorkerParts},
+        ingestion::{IngestionWorker, Pace, StepOutcome, WorkerParts},
         progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
@@ -117,7 +117,7 @@ impl Place {
             repository: self.engine().store.clone(),
             dead_letters: self.engine().store.clone(),
             accountant: None,
-            in_flight: NonZeroUsize::MIN,
+            pace: Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
             stop: CancellationToken::new(),

@@ -14,4 +14,4 @@ mod worker;
 pub use accountant::Accountant;
 pub use dead_letter_chain::DeadLetterChain;
 pub use sink::IngestionError;
-pub use worker::{IngestionWorker, StepOutcome, WorkerParts};
+pub use worker::{IngestionWorker, Pace, StepOutcome, WorkerParts};

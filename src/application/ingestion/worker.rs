@@ -26,11 +26,15 @@ use crate::{
     },
 };
 
-/// A batch of 1,000 is where a bulk insert stops getting cheaper per document; the bytes bound the memory.
-const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 1 << 20, at_least: 1 };
-/// A further batch is begun only when it is full: until then what comes waits for the one on its way, so that light
-/// load is stored at once and heavy load in large batches.
-const FULL: BatchLimits = BatchLimits { at_least: LIMITS.records, ..LIMITS };
+/// How much a store likes to get at a time, and how many batches may be on their way into it.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    pub records: usize,
+    /// Bounds the memory.
+    pub bytes: usize,
+    pub in_flight: NonZeroUsize,
+}
+
 /// How long one read waits for records; only how often an idle worker looks round.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -41,8 +45,7 @@ pub struct WorkerParts {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// `None` where the store counts in the very transaction that stores.
     pub accountant: Option<Accountant>,
-    /// How many batches may be on their way into the store at a time.
-    pub in_flight: NonZeroUsize,
+    pub pace: Pace,
     pub signal: StoredSignal,
     pub progress: WorkerProgress,
     /// Ends the worker after the step in hand, or during a retry.
@@ -72,7 +75,7 @@ pub struct IngestionWorker {
     source: Box<dyn EventSource>,
     sink: Sink,
     accountant: Option<Accountant>,
-    in_flight: NonZeroUsize,
+    pace: Pace,
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
     /// The oldest record of each batch in `storing`.
     oldest: VecDeque<Option<Timestamp>>,
@@ -85,12 +88,12 @@ pub struct IngestionWorker {
 
 impl IngestionWorker {
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { source, repository, dead_letters, accountant, in_flight, signal, progress, stop } = parts;
+        let WorkerParts { source, repository, dead_letters, accountant, pace, signal, progress, stop } = parts;
         Self {
             source,
             sink: Sink { repository, dead_letters, progress: progress.clone(), stop: stop.clone() },
             accountant,
-            in_flight,
+            pace,
             storing: FuturesOrdered::new(),
             oldest: VecDeque::new(),
             read_backoff: Backoff::default(),
@@ -126,11 +129,14 @@ impl IngestionWorker {
     pub async fn step(&mut self) -> Result<StepOutcome, IngestionError> {
         loop {
             let idle = self.storing.is_empty();
-            let room = self.storing.len() < self.in_flight.get() && !self.stop.is_cancelled();
+            let Pace { records, bytes, in_flight } = self.pace;
+            let room = self.storing.len() < in_flight.get() && !self.stop.is_cancelled();
             if idle && !room {
                 return Ok(StepOutcome::Interrupted);
             }
-            let limits = if idle { LIMITS } else { FULL };
+            // A further batch is begun only when it is full: until then what comes waits for the one on its way, so that
+            // light load is stored at once and heavy load in large batches.
+            let limits = BatchLimits { records, bytes, at_least: if idle { 1 } else { records } };
             let batch = tokio::select! {
                 biased;
                 Some(stored) = self.storing.next() => return self.finish(stored).await,
