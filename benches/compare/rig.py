@@ -26,7 +26,7 @@ class Plan:
         self.kafka_seconds = 2 if quick else 4
         self.documents = 20_000 if quick else 200_000
         self.rows = 50_000 if quick else 500_000
-        self.quiet_patience = 1 if quick else 5
+        self.quiet_patience = 1 if quick else 3
         # A drain that takes longer is not waited for: the row says so.
         self.drain_patience = 3 if quick else 2.5
 
