@@ -6,6 +6,8 @@ use crate::api::{error::ApiError, error_code::ErrorCode, state::LogState};
 /// How far beyond a limit is still read, and refused line by line: as much again.
 const BEYOND: usize = 2;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What may stand around an item in its line without counting: the mark, and the `\r` of an end in two bytes.
+const AROUND: usize = 4;
 
 pub(super) async fn take<'a>(
     state: &'a LogState,
@@ -109,7 +111,7 @@ impl Lines {
         let (begin, end, skipped) = loop {
             let Some(length) = memchr::memchr(b'\n', &self.held[self.looked..]) else {
                 self.looked = self.held.len();
-                if self.looked - self.begin > self.longest {
+                if self.looked - self.begin > self.longest + AROUND {
                     self.skipped_blank &= is_blank(&self.held[self.begin..]);
                     self.skipping = true;
                     self.begin = self.looked;
@@ -140,6 +142,7 @@ impl Lines {
         if self.passed + begin == 0 {
             text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         }
+        text = text.strip_suffix(b"\r").unwrap_or(text);
         let text = (!skipped && text.len() <= self.longest).then_some(text);
         Line { text, end: self.passed + end }
     }
@@ -174,7 +177,7 @@ mod tests {
     fn lines_end_with_a_newline_or_the_body_and_blank_ones_do_not_count() {
         let found = split(&[b"\xef\xbb\xbfa\r\n\n \t\r\nbb", b"b\n", b"cccc\nd"], 3);
         let line = |text: Option<&[u8]>, end| (text.map(<[u8]>::to_vec), end);
-        assert_eq!(found, [line(Some(b"a\r"), 5), line(Some(b"bbb"), 14), line(None, 19), line(Some(b"d"), 21)]);
+        assert_eq!(found, [line(Some(b"a"), 5), line(Some(b"bbb"), 14), line(None, 19), line(Some(b"d"), 21)]);
     }
 
     #[test]
