@@ -346,14 +346,9 @@ fn the_route_knows_its_methods(service: &Service) {
     let body = format!("[{}]", log("slash", "a"));
     let request = service.request("POST", "/api/logs/batch/").header("content-type", JSON).body(body);
     all_accepted(&Answer::of(request.send().unwrap()), 1);
-    for method in ["PUT", "PATCH"] {
+    for method in ["GET", "HEAD", "PUT", "DELETE"] {
         let answer = Answer::of(service.request(method, "/api/logs/batch").send().unwrap());
-        assert_eq!((answer.status, answer.code()), (405, "method_not_allowed"), "{method}");
-        assert!(answer.header("allow").unwrap().contains("POST"), "{method} {answer:?}");
-    }
-    for method in ["GET", "DELETE"] {
-        let answer = Answer::of(service.request(method, "/api/logs/batch").send().unwrap());
-        assert_eq!((answer.status, answer.code()), (400, "invalid_log_id"), "{method}");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method} {answer:?}");
     }
 }
 
@@ -363,7 +358,7 @@ fn limits_are_named(place: &Place) {
         ("MAX_BATCH_ITEMS", "5"),
         ("MAX_BATCH_BYTES", "4096"),
         ("MAX_BODY_BYTES", "1024"),
-        ("MAX_INFLIGHT_BYTES", "1MiB"),
+        ("MAX_INFLIGHT_BYTES", "1048576"),
     ]);
     service.wait_until_ready();
     let item = |action: &str| log("limits", action).to_string();
@@ -414,15 +409,15 @@ fn many_bytes_are_named(service: &Service) {
 
 fn far_beyond_a_limit_is_not_read(service: &Service) {
     let line = log("limits", "far").to_string() + "\n";
-    let answer = send(service, LINES, &[], line.repeat(100_000));
+    let answer = send(service, LINES, &[], line.repeat(40_000));
     let (last, found) = (results(&answer.body).last().unwrap(), counts(&answer.body));
     assert_eq!((answer.status, found[0], &last["code"]), (207, 5, &json!("batch_limit")));
     assert!(last["message"].as_str().unwrap().contains("was not read"), "{last}");
     assert!(found[1] < 10_000, "{found:?}");
-    for body in ["\n".repeat(5_000_000), "x".repeat(5_000_000)] {
+    for body in ["\n".repeat(1_500_000), "x".repeat(1_500_000)] {
         let answer = send(service, LINES, &[], body);
         assert!([413, 207].contains(&answer.status) && answer.text.contains("batch_limit"), "{answer:?}");
     }
-    let array = format!("[{}]", vec![log("limits", "far").to_string(); 100_000].join(","));
+    let array = format!("[{}]", vec![log("limits", "far").to_string(); 40_000].join(","));
     refused(&send(service, JSON, &[], array), 413, "body_too_large", "MAX_BATCH_BYTES is 4096");
 }

@@ -1,10 +1,10 @@
 //! Lines of JSON: taken as they arrive, with no more than a few of them in memory.
 
-use super::{BatchBody, BatchIntake, BatchResults, LINES_WINDOW, PIECE, Share, too_many_items};
+use super::{BEYOND, BatchBody, BatchIntake, PIECE, Share, Taken, too_many_items, window};
 use crate::api::{error::ApiError, error_code::ErrorCode, state::LogState};
 
-/// How far beyond a limit is still read, and refused line by line: as much again.
-const BEYOND: usize = 2;
+/// So many lines are expected of the next piece; where there are more, room for their results is set aside after it.
+const LINES_AHEAD: usize = 500;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What may stand around an item in its line without counting: the mark, and the `\r` of an end in two bytes.
 const AROUND: usize = 4;
@@ -13,12 +13,16 @@ pub(super) async fn take<'a>(
     state: &'a LogState,
     body: &mut BatchBody,
     mut intake: BatchIntake<'a>,
-) -> Result<BatchResults, ApiError> {
+) -> Result<Taken<'a>, ApiError> {
     let limits = &state.intake;
-    let mut share = Share::new(&limits.budget)?;
-    share.grow_to(LINES_WINDOW.min(limits.max_batch_bytes))?;
+    let mut share = Share::of(&limits.budget);
     let mut lines = Lines::new(limits.max_body_bytes);
     let broken = loop {
+        let needed = (lines.read() + PIECE).min(window(limits)) + body.keeps(lines.read());
+        let room = share.grow_to(needed.min(limits.max_batch_bytes));
+        if let Err(full) = room.and_then(|()| intake.set_room_aside(intake.items() + LINES_AHEAD)) {
+            break Some(full);
+        }
         match body.read(lines.room(), PIECE).await {
             Ok(0) => break None,
             Ok(_) => {}
@@ -29,7 +33,6 @@ pub(super) async fn take<'a>(
         }
         let most = (BEYOND * limits.max_batch_bytes, BEYOND * limits.max_batch_items);
         if lines.read() > most.0 || intake.items() >= most.1 {
-            body.drain().await;
             break Some(ApiError::new(ErrorCode::BatchLimit, "far beyond MAX_BATCH_ITEMS or MAX_BATCH_BYTES"));
         }
     };

@@ -6,6 +6,6 @@ mod path_ids;
 mod query;
 
 pub(super) use content_encoding::{ContentEncoding, ZSTD_WINDOW_LOG};
-pub(super) use json_body::{JsonBody, content_length, drain, media_type};
+pub(super) use json_body::{JsonBody, content_length, media_type};
 pub(super) use path_ids::{EventIdPath, LogIdPath};
 pub(super) use query::QueryParameters;

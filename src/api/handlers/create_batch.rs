@@ -7,16 +7,15 @@ use axum::{
 };
 use tracing::warn;
 
-use super::{create_log::idempotency_key, json_within};
+use super::{create_log::idempotency_key, json_held};
 use crate::{
     api::{
-        batch::{self, BatchBody, BatchResults},
+        batch::{self, BatchBody, Taken},
         dto::{
             batch::{BatchAnswer, BatchItem},
             error::ErrorBody,
         },
         error::ApiError,
-        error_code::ErrorCode,
         state::LogState,
     },
     domain::ports::ErrorChain,
@@ -67,26 +66,20 @@ pub(in crate::api) async fn create_batch(
 ) -> Result<Response, ApiError> {
     let minimal = prefers_minimal(&headers);
     let taken = match idempotency_key(&headers) {
-        Ok(key) => batch::take(&state, &mut body, key, BatchResults::new(minimal)).await,
+        Ok(key) => batch::take(&state, &mut body, key, minimal).await,
         Err(refused) => Err(refused),
     };
-    let results = match taken {
-        Ok(results) => results,
-        Err(refused) => {
-            if refused.code() != ErrorCode::BodyTimeout {
-                body.drain().await;
-            }
-            return Err(refused);
-        }
-    };
+    body.drain().await;
+    let Taken { results, room } = taken?;
     if let Some(doubt) = results.doubt() {
         warn!(error = %ErrorChain(doubt), "whether all of a batch was taken is unknown");
     }
     if results.is_all_unavailable() {
-        return Err(ErrorCode::QueueUnavailable.into());
+        return Err(results.into_refusal());
     }
     let (complete, retry) = (results.is_complete(), results.may_be_retried());
-    let mut response = json_within(&state.answers, results.into_json())?;
+    let json = results.into_json();
+    let mut response = json_held(room.settle(json.len()), json);
     if !complete {
         *response.status_mut() = StatusCode::MULTI_STATUS;
     }
