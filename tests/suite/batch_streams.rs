@@ -52,20 +52,9 @@ impl Stream {
         let read = self.0.read_to_end(&mut answer);
         let text = String::from_utf8(answer).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?} {read:?}"));
-        let (head, mut body) = (head.to_ascii_lowercase(), body);
-        // Answers to old requests come in one piece or a few: what frames them holds no braces.
-        if head.contains("transfer-encoding: chunked") {
-            let (start, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
-            body = &body[start..=end];
-        }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(&unframed(body)).unwrap(), head)
+        (status, serde_json::from_str(body).unwrap(), head.to_ascii_lowercase())
     }
-}
-
-/// Takes out the lines that frame the pieces of a body: JSON from the service has no line ends of its own.
-fn unframed(body: &str) -> String {
-    body.split("\r\n").step_by(2).collect()
 }
 
 fn line(user: &str, n: usize) -> String {

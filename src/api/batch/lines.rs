@@ -170,7 +170,7 @@ mod tests {
             while let Some(line) = lines.next() {
                 found.push(own(line));
             }
-            assert!(lines.held.len() <= 2 * longest.max(piece.len()) + piece.len());
+            assert!(lines.held.len() <= longest + AROUND + piece.len());
         }
         found.extend(lines.end().map(own));
         found

@@ -14,7 +14,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header::CONTENT_TYPE},
+    http::{
+        HeaderValue,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 
@@ -35,11 +38,13 @@ fn json_within(budget: &Arc<Semaphore>, body: Vec<u8>) -> Result<Response, ApiEr
 
 /// JSON with its share of the budget.
 fn json_held(share: Option<OwnedSemaphorePermit>, body: Vec<u8>) -> Response {
+    let length = HeaderValue::from(body.len());
     let body = Full::new(Bytes::from(body)).map_frame(move |frame| {
         let _held = &share;
         frame
     });
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::new(body)).into_response()
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (CONTENT_LENGTH, length)];
+    (headers, Body::new(body)).into_response()
 }
 
 /// JSON that is text already.
