@@ -44,6 +44,7 @@ pub(super) enum Form {
 /// The bytes of a batch. Every pause is bounded by the time for a body, and all of them together by six times that.
 pub(in crate::api) struct BatchBody {
     form: Form,
+    announced: usize,
     unpacker: Unpacker,
     pause: Duration,
     deadline: Instant,
@@ -72,10 +73,20 @@ impl FromRequest<LogState> for BatchBody {
                 return Err(refused);
             }
         };
+        let announced = content_length(&parts.headers).unwrap_or(0);
         let pause = state.intake.body_timeout;
         let deadline = Instant::now() + pause * PAUSES;
         let ending = state.logs.ending().clone();
-        Ok(Self { form, unpacker: Unpacker::new(encoding, packed), pause, deadline, ending, unread, most_drained })
+        Ok(Self {
+            form,
+            announced,
+            unpacker: Unpacker::new(encoding, packed),
+            pause,
+            deadline,
+            ending,
+            unread,
+            most_drained,
+        })
     }
 }
 
@@ -97,6 +108,11 @@ fn kind(headers: &HeaderMap, state: &LogState) -> Result<(Form, ContentEncoding)
 impl BatchBody {
     pub(super) fn form(&self) -> Form {
         self.form
+    }
+
+    /// How many bytes are to come at least; 0 where the client does not say. It may be packed.
+    pub(super) fn announced(&self) -> usize {
+        self.announced
     }
 
     /// Appends at most so many bytes, and returns how many; 0 at the end.

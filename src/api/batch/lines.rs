@@ -18,7 +18,9 @@ pub(super) async fn take<'a>(
     let mut share = Share::of(&limits.budget);
     let mut lines = Lines::new(limits.max_body_bytes);
     let broken = loop {
-        let needed = (lines.read() + PIECE).min(window(limits)) + body.keeps(lines.read());
+        // Room for what was announced at once: better to take nothing than half of it.
+        let window = window(limits).min(body.announced().max(lines.read() + PIECE));
+        let needed = window + body.keeps(lines.read());
         let room = share.grow_to(needed.min(limits.max_batch_bytes));
         if let Err(full) = room.and_then(|()| intake.set_room_aside(intake.items() + LINES_AHEAD)) {
             break Some(full);

@@ -80,7 +80,7 @@ async fn take_array<'a>(
 /// The most that a batch holds besides its body: what is read of the next item, and the chunks on their way to the bus.
 fn window(limits: &Intake) -> usize {
     const LEAST: usize = 1 << 20;
-    LEAST.max(8 * limits.max_body_bytes).min(limits.max_batch_bytes)
+    LEAST.max(4 * limits.max_body_bytes).min(limits.max_batch_bytes)
 }
 
 fn too_many_bytes(limit: usize) -> ApiError {
