@@ -221,6 +221,38 @@ expect 'key: the receipt is there' 200
 ask GET "/api/logs?userId=keyed-$run&action=pay"
 expect 'key: stored once' 200 'page(1)'
 
+# --- many at once -----------------------------------------------------------------------------------------------
+
+# batch TYPE BODY [CURL-ARGUMENT...]
+batch() { ask POST /api/logs/batch -H "content-type: $1" --data-binary "$2" "${@:3}"; }
+item() { printf '{"userId":"batch-%s","action":"%s"}' "$run" "$1"; }
+
+array="[$(item a),$(item b)]"
+batch application/json "$array" -H "idempotency-key: batch-$run"
+expect 'batch: all of an array is taken' 200 '(body["accepted"], [each["status"] for each in body["results"]]) == (2, ["accepted", "accepted"])'
+events=$(value '[each["eventId"] for each in body["results"]]')
+batch application/x-ndjson "$(item a)"$'\n\n'"$(item b)" -H "idempotency-key: batch-$run"
+expect 'batch: sent again as lines it has the same events' 200 "[each['eventId'] for each in body['results']] == $events"
+batch application/json "[7,$(item c)]" -H 'prefer: return=minimal'
+expect 'batch: a bad item spoils no other' 207 \
+    '[body["accepted"], body["rejected"], headers["preference-applied"]] == [1, 1, "return=minimal"] and [
+     (each["index"], each["status"], each["code"]) for each in body["results"]] == [(0, "rejected", "not_an_object")]'
+{ item d && echo && item e && echo; } | gzip >"$work/lines.gz"
+batch application/x-ndjson "@$work/lines.gz" -H 'content-encoding: gzip'
+expect 'batch: packed lines' 200 'body["accepted"] == 2'
+ask GET "/api/logs/events/$(value 'body["results"][1]["eventId"]')?wait=10"
+expect 'batch: an item has its receipt' 200 'body["action"] == "e"'
+ask GET "/api/logs?userId=batch-$run"
+expect 'batch: stored once, in order' 200 'page(5) and actions() == ["a", "b", "c", "d", "e"]'
+for bad in '' '[]' '{}' '[7'; do
+    batch application/json "$bad"
+    expect "batch: 400 for '$bad'" 400 'error()'
+done
+batch text/plain "$array"
+expect 'batch: 415 for another content type' 415 'error()'
+batch application/x-ndjson "$array" -H 'content-encoding: br'
+expect 'batch: 415 for another packing' 415 'error()'
+
 # --- several logs: filters and pages ----------------------------------------------------------------------------
 
 # Twelve logs: two users in turn, three actions, one log on each day from 1 to 12 March 2025, at noon.

@@ -61,7 +61,7 @@ async fn one(address: SocketAddr, client: usize, rounds: usize, padding: std::sy
             outcomes.other.push("no connection".to_owned());
             continue;
         };
-        match connection.send(&http::post(&body)).await {
+        match connection.send(&[http::post(&body)], Duration::ZERO).await {
             Ok((reply, connection)) => {
                 kept = connection;
                 match reply.status {

@@ -1,10 +1,11 @@
 //! An HTTP/1.1 client that knows what a general one hides: whether a request had begun to be sent when it failed.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::sleep,
 };
 
 /// Why there is no answer.
@@ -22,6 +23,13 @@ pub(crate) struct Reply {
     keep: bool,
 }
 
+impl Reply {
+    /// 503 and 429 have to.
+    pub(crate) fn says_when_to_retry(&self) -> bool {
+        self.retry_after || !matches!(self.status, 503 | 429)
+    }
+}
+
 pub(crate) struct Connection(TcpStream);
 
 impl Connection {
@@ -37,10 +45,15 @@ impl Connection {
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Sends a whole request; gives the connection back where it may be used again.
-    pub(crate) async fn send(mut self, request: &[u8]) -> Result<(Reply, Option<Self>), Failure> {
+    /// Sends a whole request in these pieces; gives the connection back where it may be used again.
+    pub(crate) async fn send(mut self, pieces: &[Vec<u8>], pause: Duration) -> Result<(Reply, Option<Self>), Failure> {
         let exchanged = async {
-            self.0.write_all(request).await?;
+            for (n, piece) in pieces.iter().enumerate() {
+                if n > 0 {
+                    sleep(pause).await;
+                }
+                self.0.write_all(piece).await?;
+            }
             self.read().await
         };
         let reply = exchanged.await.map_err(|_| Failure::Broken)?;

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    ops::Range,
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -14,7 +15,10 @@ use std::{
 
 use tokio::{task::LocalSet, time::timeout};
 
-use crate::http::{self, Connection, Failure, Reply};
+use crate::{
+    batch,
+    http::{self, Connection, Failure, Reply},
+};
 
 /// Longer than `PUBLISH_TIMEOUT`, so that it is the service that answers.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -52,7 +56,9 @@ pub(crate) struct Post {
 
 struct Shared {
     began: Instant,
+    /// Logs a second, and with each request.
     rate: f64,
+    items: usize,
     stop: AtomicBool,
     targets: Mutex<Vec<SocketAddr>>,
     posts: Mutex<Vec<Post>>,
@@ -71,11 +77,20 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Posts to the ports in turn, so many a second.
+    /// Posts to the ports in turn, so many logs a second.
     pub(crate) fn start(ports: &[u16], rate: f64) -> Self {
+        Self::start_with(ports, rate, 1)
+    }
+
+    pub(crate) fn start_in_batches(ports: &[u16], rate: f64) -> Self {
+        Self::start_with(ports, rate, batch::ITEMS)
+    }
+
+    fn start_with(ports: &[u16], rate: f64, items: usize) -> Self {
         let shared = Arc::new(Shared {
             began: Instant::now(),
             rate,
+            items,
             stop: AtomicBool::new(false),
             targets: Mutex::default(),
             posts: Mutex::default(),
@@ -179,58 +194,91 @@ async fn generate(shared: Arc<Shared>) {
         while (number as f64) < shared.began.elapsed().as_secs_f64() * shared.rate && open.get() < MOST_OPEN {
             open.set(open.get() + 1);
             let (shared, idle, open) = (Arc::clone(&shared), Rc::clone(&idle), Rc::clone(&open));
+            let numbers = number..number + shared.items;
+            number = numbers.end;
             posting.spawn_local(async move {
-                one(&shared, &idle, number).await;
+                post(&shared, &idle, numbers).await;
                 open.set(open.get() - 1);
             });
-            number += 1;
         }
     }
     while posting.join_next().await.is_some() {}
 }
 
-async fn one(shared: &Shared, idle: &Idle, number: usize) {
-    let target = {
-        let targets = shared.targets.lock().unwrap();
-        targets[number % targets.len()]
+/// Posts these logs, and puts on record what became of each.
+async fn post(shared: &Shared, idle: &Idle, numbers: Range<usize>) {
+    let client = Client { shared, idle, nth: numbers.start / shared.items };
+    let at = shared.began.elapsed();
+    let (outcomes, polite) = if shared.items == 1 {
+        let exchanged = client.exchange(&[http::post(&item(numbers.start))], Duration::ZERO).await;
+        let polite = exchanged.as_ref().map_or(true, Reply::says_when_to_retry);
+        (vec![exchanged.map_or_else(Outcome::from, |reply| judge(&reply))], polite)
+    } else {
+        batch::post(&client, numbers.clone()).await
     };
-    let body = format!(
+    let took = shared.began.elapsed() - at;
+    let posts = numbers.zip(outcomes);
+    shared.posts().extend(posts.map(|(number, outcome)| Post { number, at, took, outcome, impolite: !polite }));
+}
+
+/// The log of this number.
+pub(crate) fn item(number: usize) -> String {
+    format!(
         r#"{{"userId":"user{}","action":"{number}","metadata":{{"ip":"127.0.0.1","device":"web","number":{number},"note":"{:032x}"}}}}"#,
         number % USERS,
         number.wrapping_mul(0x9e37_79b9),
-    );
-    let at = shared.began.elapsed();
-    let exchange = timeout(CLIENT_TIMEOUT, exchange(idle, target, &http::post(&body))).await;
-    let mut impolite = false;
-    let outcome = match exchange {
-        Ok(Ok(reply)) => {
-            impolite = matches!(reply.status, 503 | 429) && !reply.retry_after;
-            judge(&reply)
-        }
-        Ok(Err(Failure::NotSent)) => Outcome::NotSent,
-        Ok(Err(Failure::Broken)) | Err(_) => Outcome::Broken,
-    };
-    let took = shared.began.elapsed() - at;
-    shared.posts().push(Post { number, at, took, outcome, impolite });
+    )
 }
 
-async fn exchange(idle: &Idle, target: SocketAddr, request: &[u8]) -> Result<Reply, Failure> {
-    let mut kept = None;
-    while let Some((address, connection)) = { idle.borrow_mut().pop() } {
-        if address == target && connection.is_idle() {
-            kept = Some(connection);
-            break;
+/// One of many clients; idle connections are anybody's.
+pub(crate) struct Client<'a> {
+    shared: &'a Shared,
+    idle: &'a Idle,
+    nth: usize,
+}
+
+impl Client<'_> {
+    /// Sends a request in these pieces and reads the answer.
+    pub(crate) async fn exchange(&self, pieces: &[Vec<u8>], pause: Duration) -> Result<Reply, Failure> {
+        timeout(CLIENT_TIMEOUT, self.send(pieces, pause)).await.unwrap_or(Err(Failure::Broken))
+    }
+
+    async fn send(&self, pieces: &[Vec<u8>], pause: Duration) -> Result<Reply, Failure> {
+        let target = self.target();
+        let connection = match self.idle_connection(target) {
+            Some(connection) => connection,
+            None => Connection::open(target).await?,
+        };
+        let (reply, kept) = connection.send(pieces, pause).await?;
+        if let Some(connection) = kept {
+            self.idle.borrow_mut().push((target, connection));
+        }
+        Ok(reply)
+    }
+
+    fn target(&self) -> SocketAddr {
+        let targets = self.shared.targets.lock().unwrap();
+        targets[self.nth % targets.len()]
+    }
+
+    fn idle_connection(&self, target: SocketAddr) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some((address, connection)) = idle.pop() {
+            if address == target && connection.is_idle() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent => Self::NotSent,
+            Failure::Broken => Self::Broken,
         }
     }
-    let connection = match kept {
-        Some(connection) => connection,
-        None => Connection::open(target).await?,
-    };
-    let (reply, kept) = connection.send(request).await?;
-    if let Some(connection) = kept {
-        idle.borrow_mut().push((target, connection));
-    }
-    Ok(reply)
 }
 
 fn judge(reply: &Reply) -> Outcome {
@@ -239,7 +287,14 @@ fn judge(reply: &Reply) -> Outcome {
             let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
             body["eventId"].as_str().map_or(Outcome::Broken, |id| Outcome::Acknowledged(id.to_owned()))
         }
-        status @ (429 | 503 | 400..=499) => Outcome::Refused(status),
-        status => Outcome::Unknown(status),
+        status => refusal(status),
+    }
+}
+
+/// What a status says that is no success.
+pub(crate) fn refusal(status: u16) -> Outcome {
+    match status {
+        503 | 400..=499 => Outcome::Refused(status),
+        _ => Outcome::Unknown(status),
     }
 }

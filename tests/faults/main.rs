@@ -14,6 +14,7 @@
 )]
 
 mod account;
+mod batch;
 mod crowd;
 mod families;
 mod http;

@@ -27,6 +27,8 @@ const AFTER: Duration = Duration::from_secs(4);
 const RATE: f64 = 640.0;
 const LEAST_RATE: f64 = 500.0;
 const QUICK_RATE: f64 = 300.0;
+/// How many times as many logs a second come in batches.
+const BATCHED: f64 = 2.0;
 /// How long everything acknowledged may take to be stored once the load is over; only how long a failing run takes.
 const DRAIN: Duration = Duration::from_secs(120);
 
@@ -195,6 +197,12 @@ impl Rig {
     pub(crate) fn load(&self) -> Load {
         let ports: Vec<_> = self.services.iter().map(|service| service.recipe.port).collect();
         Load::start(&ports, if self.whole { RATE } else { QUICK_RATE })
+    }
+
+    /// The same in batches.
+    pub(crate) fn batch_load(&self) -> Load {
+        let ports: Vec<_> = self.services.iter().map(|service| service.recipe.port).collect();
+        Load::start_in_batches(&ports, BATCHED * if self.whole { RATE } else { QUICK_RATE })
     }
 
     /// The fault is over: measures how long it takes until posts are taken again and all that was acknowledged until

@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         families::service::ALL,
         families::mongo::ALL,
         families::kafka::ALL,
+        families::batches::ALL,
         families::data::ALL,
         families::deletes::ALL,
         families::embedded::ALL,

@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// Lets no file of the process grow beyond so many bytes; `None` is no limit.
-fn limit_files(service: &Service, bytes: Option<u64>) {
+pub fn limit_files(service: &Service, bytes: Option<u64>) {
     let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
     let pid = service.id().to_string();
     let done = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:")]).status().unwrap();
     assert!(done.success());
 }
 
-fn largest(data: &Path) -> u64 {
+pub fn largest(data: &Path) -> u64 {
     let files = fs::read_dir(data).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
     files.max().unwrap()
 }

@@ -53,7 +53,7 @@ impl Place {
         self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    fn start_with(&self, more: &[(&str, &str)]) -> Service {
+    pub fn start_with(&self, more: &[(&str, &str)]) -> Service {
         let environment: Vec<_> = self.environment().chain(more.iter().copied()).collect();
         Service::start(self.path(), &environment)
     }

@@ -13,6 +13,7 @@ use crate::service::Service;
 fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("/api/logs".to_owned()),
+        Just("/api/logs/batch".to_owned()),
         "/api/logs/[-0-9a-z%.]{0,24}",
         "/api/logs/events/[-0-9a-f%]{0,40}",
         "/api/logs\\?(page|limit|userId|action|startDate|endDate|x)=[-0-9a-zA-Z%:+.&=]{0,24}",
@@ -40,12 +41,16 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
             "{{\"userId\":{user},\"action\":{action},\"timestamp\":{timestamp},\"metadata\":{metadata}}}"
         )
         .into_bytes()),
+        prop::collection::vec(value(), 0..5).prop_map(|items| format!("[{}]", items.join(",")).into_bytes()),
+        prop::collection::vec(value(), 0..5).prop_map(|items| items.join("\n").into_bytes()),
     ]
 }
 
 fn header() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("content-type: application/json".to_owned()),
+        Just("content-type: application/x-ndjson".to_owned()),
+        Just("prefer: return=minimal".to_owned()),
         "content-type: [a-z/;= ]{0,30}",
         "content-encoding: (gzip|deflate|br|zstd|identity|[a-z, ]{0,12})",
         "idempotency-key: [ -~]{0,40}",
@@ -77,7 +82,7 @@ fn no_request_makes_a_server_error() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start(folder.path(), &[]);
     service.wait_until_ready();
-    let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
     let method = prop_oneof![Just("POST"), Just("GET"), Just("DELETE"), Just("HEAD"), Just("PUT"), Just("OPTIONS")];
     let request = (method, path(), prop::collection::vec(header(), 0..4), body());
     TestRunner::new(config)

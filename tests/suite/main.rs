@@ -8,6 +8,8 @@
     reason = "helpers of tests: a broken set-up has to fail the test, a skipped one has to say so"
 )]
 
+mod batch;
+mod batch_streams;
 mod bench;
 mod bus;
 mod contract;

@@ -7,7 +7,10 @@ use futures_util::{
     stream::{FuturesOrdered, StreamExt},
 };
 
-use super::results::{BatchResults, Status};
+use super::{
+    Share, Taken,
+    results::{BatchResults, Status},
+};
 use crate::{
     api::{dto::create_log::parse_item, error::ApiError, error_code::ErrorCode, state::LogState},
     application::log_service::{ServiceError, Submission},
@@ -17,6 +20,8 @@ use crate::{
 const CHUNK_ITEMS: usize = 1000;
 const CHUNK_BYTES: usize = 128 << 10;
 const CHUNKS_ON_THE_WAY: usize = 4;
+/// What the result of an accepted item takes.
+const RESULT_BYTES: usize = 96;
 
 /// Takes items in order. Publishing begins in that order too, and so do the results stand.
 pub(super) struct BatchIntake<'a> {
@@ -26,6 +31,7 @@ pub(super) struct BatchIntake<'a> {
     chunk: Chunk,
     on_the_way: FuturesOrdered<BoxFuture<'a, Settled>>,
     results: BatchResults,
+    room: Share<'a>,
 }
 
 #[derive(Default)]
@@ -47,7 +53,14 @@ struct Settled {
 
 impl<'a> BatchIntake<'a> {
     pub(super) fn new(state: &'a LogState, key: Option<IdempotencyKey>, results: BatchResults) -> Self {
-        Self { state, key, items: 0, chunk: Chunk::default(), on_the_way: FuturesOrdered::new(), results }
+        let (chunk, on_the_way) = (Chunk::default(), FuturesOrdered::new());
+        Self { state, key, items: 0, chunk, on_the_way, results, room: Share::of(&state.answers) }
+    }
+
+    /// Sets memory aside for the results of so many items in all. What was taken has to be said: it is too late to ask
+    /// for it then.
+    pub(super) fn set_room_aside(&mut self, items: usize) -> Result<(), ApiError> {
+        self.room.grow_to(items * RESULT_BYTES)
     }
 
     /// How many items there were so far.
@@ -90,7 +103,10 @@ impl<'a> BatchIntake<'a> {
 
     /// The rest of the body could not be read.
     pub(super) async fn not_read(&mut self, problem: &ApiError) {
-        let status = if problem.code() == ErrorCode::QueueUnavailable { Status::Unavailable } else { Status::Rejected };
+        let status = match problem.code() {
+            ErrorCode::QueueUnavailable | ErrorCode::Overloaded => Status::Unavailable,
+            _ => Status::Rejected,
+        };
         let detail = format!("this item and what follows was not read: {}", problem.explanation());
         self.refuse(status, ApiError::new(problem.code(), detail)).await;
     }
@@ -133,12 +149,12 @@ impl<'a> BatchIntake<'a> {
     }
 
     /// Sends what is left and waits for all of it.
-    pub(super) async fn finish(mut self) -> BatchResults {
+    pub(super) async fn finish(mut self) -> Taken<'a> {
         self.send().await;
         while !self.on_the_way.is_empty() {
             self.settle_next().await;
         }
-        self.results
+        Taken { results: self.results, room: self.room }
     }
 }
 

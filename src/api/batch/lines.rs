@@ -1,22 +1,30 @@
 //! Lines of JSON: taken as they arrive, with no more than a few of them in memory.
 
-use super::{BatchBody, BatchIntake, BatchResults, LINES_WINDOW, PIECE, Share, too_many_items};
+use super::{BEYOND, BatchBody, BatchIntake, PIECE, Share, Taken, too_many_items, window};
 use crate::api::{error::ApiError, error_code::ErrorCode, state::LogState};
 
-/// How far beyond a limit is still read, and refused line by line: as much again.
-const BEYOND: usize = 2;
+/// So many lines are expected of the next piece; where there are more, room for their results is set aside after it.
+const LINES_AHEAD: usize = 500;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What may stand around an item in its line without counting: the mark, and the `\r` of an end in two bytes.
+const AROUND: usize = 4;
 
 pub(super) async fn take<'a>(
     state: &'a LogState,
     body: &mut BatchBody,
     mut intake: BatchIntake<'a>,
-) -> Result<BatchResults, ApiError> {
+) -> Result<Taken<'a>, ApiError> {
     let limits = &state.intake;
-    let mut share = Share::new(&limits.budget)?;
-    share.grow_to(LINES_WINDOW.min(limits.max_batch_bytes))?;
+    let mut share = Share::of(&limits.budget);
     let mut lines = Lines::new(limits.max_body_bytes);
     let broken = loop {
+        // Room for what was announced at once: better to take nothing than half of it.
+        let window = window(limits).min(body.announced().max(lines.read() + PIECE));
+        let needed = window + body.keeps(lines.read());
+        let room = share.grow_to(needed.min(limits.max_batch_bytes));
+        if let Err(full) = room.and_then(|()| intake.set_room_aside(intake.items() + LINES_AHEAD)) {
+            break Some(full);
+        }
         match body.read(lines.room(), PIECE).await {
             Ok(0) => break None,
             Ok(_) => {}
@@ -27,7 +35,6 @@ pub(super) async fn take<'a>(
         }
         let most = (BEYOND * limits.max_batch_bytes, BEYOND * limits.max_batch_items);
         if lines.read() > most.0 || intake.items() >= most.1 {
-            body.drain().await;
             break Some(ApiError::new(ErrorCode::BatchLimit, "far beyond MAX_BATCH_ITEMS or MAX_BATCH_BYTES"));
         }
     };
@@ -109,7 +116,7 @@ impl Lines {
         let (begin, end, skipped) = loop {
             let Some(length) = memchr::memchr(b'\n', &self.held[self.looked..]) else {
                 self.looked = self.held.len();
-                if self.looked - self.begin > self.longest {
+                if self.looked - self.begin > self.longest + AROUND {
                     self.skipped_blank &= is_blank(&self.held[self.begin..]);
                     self.skipping = true;
                     self.begin = self.looked;
@@ -140,6 +147,7 @@ impl Lines {
         if self.passed + begin == 0 {
             text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         }
+        text = text.strip_suffix(b"\r").unwrap_or(text);
         let text = (!skipped && text.len() <= self.longest).then_some(text);
         Line { text, end: self.passed + end }
     }
@@ -164,7 +172,7 @@ mod tests {
             while let Some(line) = lines.next() {
                 found.push(own(line));
             }
-            assert!(lines.held.len() <= 2 * longest.max(piece.len()) + piece.len());
+            assert!(lines.held.len() <= longest + AROUND + piece.len());
         }
         found.extend(lines.end().map(own));
         found
@@ -174,7 +182,7 @@ mod tests {
     fn lines_end_with_a_newline_or_the_body_and_blank_ones_do_not_count() {
         let found = split(&[b"\xef\xbb\xbfa\r\n\n \t\r\nbb", b"b\n", b"cccc\nd"], 3);
         let line = |text: Option<&[u8]>, end| (text.map(<[u8]>::to_vec), end);
-        assert_eq!(found, [line(Some(b"a\r"), 5), line(Some(b"bbb"), 14), line(None, 19), line(Some(b"d"), 21)]);
+        assert_eq!(found, [line(Some(b"a"), 5), line(Some(b"bbb"), 14), line(None, 19), line(Some(b"d"), 21)]);
     }
 
     #[test]

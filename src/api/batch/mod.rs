@@ -6,50 +6,60 @@ mod body;
 mod intake;
 mod lines;
 mod results;
+mod share;
+mod unpacking;
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::{error::ApiError, error_code::ErrorCode, state::LogState};
+use super::{
+    error::ApiError,
+    error_code::ErrorCode,
+    state::{Intake, LogState},
+};
 use crate::domain::IdempotencyKey;
 pub(super) use body::BatchBody;
 use body::Form;
 use intake::BatchIntake;
 pub(super) use results::BatchResults;
+use share::Share;
 
-/// What a batch of lines holds at a time: a line, what is read of the next, and the chunks on their way to the bus.
-const LINES_WINDOW: usize = 1 << 20;
-/// How much of an array is asked of the budget at a time.
+/// How much of a body is read at a time.
 const PIECE: usize = 64 << 10;
+/// How far beyond a limit is still read, so that the client learns what was too much: as much again.
+const BEYOND: usize = 2;
+
+/// What became of a batch, and the memory that is set aside for saying so.
+pub(super) struct Taken<'a> {
+    pub(super) results: BatchResults,
+    pub(super) room: Share<'a>,
+}
 
 /// Takes the whole batch, item by item.
 ///
 /// # Errors
 /// Where nothing of it was taken and the reason is not one of its items.
-pub(super) async fn take(
-    state: &LogState,
+pub(super) async fn take<'a>(
+    state: &'a LogState,
     body: &mut BatchBody,
     key: Option<IdempotencyKey>,
-    results: BatchResults,
-) -> Result<BatchResults, ApiError> {
-    let intake = BatchIntake::new(state, key, results);
+    minimal: bool,
+) -> Result<Taken<'a>, ApiError> {
+    let intake = BatchIntake::new(state, key, BatchResults::new(minimal));
     match body.form() {
         Form::Array => take_array(state, body, intake).await,
         Form::Lines => lines::take(state, body, intake).await,
     }
 }
 
-async fn take_array(
-    state: &LogState,
+async fn take_array<'a>(
+    state: &'a LogState,
     body: &mut BatchBody,
-    mut intake: BatchIntake<'_>,
-) -> Result<BatchResults, ApiError> {
+    mut intake: BatchIntake<'a>,
+) -> Result<Taken<'a>, ApiError> {
     let limits = &state.intake;
-    let mut share = Share::new(&limits.budget)?;
+    let mut share = Share::of(&limits.budget);
     let mut text = Vec::new();
     loop {
-        share.grow_to(text.len() + PIECE)?;
+        let needed = text.len() + PIECE + body.keeps(text.len());
+        share.grow_to(needed.min(limits.max_batch_bytes))?;
         if body.read(&mut text, PIECE).await? == 0 {
             break;
         }
@@ -57,36 +67,20 @@ async fn take_array(
             return Err(too_many_bytes(limits.max_batch_bytes));
         }
     }
-    for item in array::split(&text, limits.max_batch_items)? {
+    let items = array::split(&text, limits.max_batch_items)?;
+    intake.set_room_aside(items.len())?;
+    for item in items {
         intake.add(item.get().as_bytes()).await;
     }
-    drop((text, share));
+    share.shrink_to(text.len().min(window(limits)));
+    drop(text);
     Ok(intake.finish().await)
 }
 
-/// A batch's share of the budget of all bodies.
-struct Share<'a> {
-    budget: &'a Arc<Semaphore>,
-    held: OwnedSemaphorePermit,
-}
-
-impl<'a> Share<'a> {
-    fn new(budget: &'a Arc<Semaphore>) -> Result<Self, ApiError> {
-        Ok(Self { budget, held: permits(budget, 0)? })
-    }
-
-    fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
-        let more = bytes.saturating_sub(self.held.num_permits());
-        self.held.merge(permits(self.budget, more)?);
-        Ok(())
-    }
-}
-
-fn permits(budget: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
-    let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-    Arc::clone(budget).try_acquire_many_owned(count).map_err(|_| {
-        ApiError::new(ErrorCode::Overloaded, "the bodies of other requests fill the memory set aside for them")
-    })
+/// The most that a batch holds besides its body: what is read of the next item, and the chunks on their way to the bus.
+fn window(limits: &Intake) -> usize {
+    const LEAST: usize = 1 << 20;
+    LEAST.max(4 * limits.max_body_bytes).min(limits.max_batch_bytes)
 }
 
 fn too_many_bytes(limit: usize) -> ApiError {

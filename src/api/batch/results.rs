@@ -40,10 +40,11 @@ pub(in crate::api) struct BatchResults {
     /// The entries, separated by commas.
     listed: Vec<u8>,
     doubt: Option<ServiceError>,
+    refusal: Option<ServiceError>,
 }
 
 impl BatchResults {
-    pub(in crate::api) fn new(minimal: bool) -> Self {
+    pub(super) fn new(minimal: bool) -> Self {
         Self { minimal, ..Self::default() }
     }
 
@@ -62,12 +63,16 @@ impl BatchResults {
             ServiceError::OutcomeUnknown(_) => Status::Unknown,
             _ => Status::Unavailable,
         };
-        let (code, doubt) = match status {
-            Status::Unknown => (ErrorCode::OutcomeUnknown, Some(error)),
-            Status::Rejected => (ErrorCode::EventTooLarge, None),
-            Status::Accepted | Status::Unavailable => (ErrorCode::QueueUnavailable, None),
+        let code = match status {
+            Status::Unknown => ErrorCode::OutcomeUnknown,
+            Status::Rejected => ErrorCode::EventTooLarge,
+            Status::Accepted | Status::Unavailable => ErrorCode::QueueUnavailable,
         };
-        self.doubt = self.doubt.take().or(doubt);
+        match status {
+            Status::Unknown => self.doubt = self.doubt.take().or(Some(error)),
+            Status::Unavailable => self.refusal = self.refusal.take().or(Some(error)),
+            Status::Accepted | Status::Rejected => {}
+        }
         self.refused(status, Some(id).filter(|_| status == Status::Unknown), &code.into());
     }
 
@@ -121,6 +126,11 @@ impl BatchResults {
     /// Why the outcome of the first item whose outcome is unknown is so.
     pub(in crate::api) fn doubt(&self) -> Option<&ServiceError> {
         self.doubt.as_ref()
+    }
+
+    /// Why the first item that was not taken for want of the bus was not.
+    pub(in crate::api) fn into_refusal(self) -> ApiError {
+        self.refusal.map_or_else(|| ErrorCode::QueueUnavailable.into(), ApiError::from)
     }
 
     pub(in crate::api) fn into_json(self) -> Vec<u8> {

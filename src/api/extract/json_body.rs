@@ -167,7 +167,7 @@ async fn collect(body: &mut Body, limit: usize, announced: usize) -> Result<Byte
 }
 
 /// Reads off some of a refused body.
-pub(in crate::api) async fn drain(body: &mut Body) {
+async fn drain(body: &mut Body) {
     let _ = timeout(DRAIN_TIME, async {
         let mut drained = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -7,16 +7,15 @@ use axum::{
 };
 use tracing::warn;
 
-use super::json_within;
+use super::json_held;
 use crate::{
     api::{
-        batch::{self, BatchBody, BatchResults},
+        batch::{self, BatchBody, Taken},
         dto::{
             batch::{BatchAnswer, BatchItem},
             error::ErrorBody,
         },
         error::ApiError,
-        error_code::ErrorCode,
         extract::GivenKey,
         state::LogState,
     },
@@ -69,26 +68,20 @@ pub(in crate::api) async fn create_batch(
 ) -> Result<Response, ApiError> {
     let minimal = prefers_minimal(&headers);
     let taken = match key {
-        Ok(key) => batch::take(&state, &mut body, key, BatchResults::new(minimal)).await,
+        Ok(key) => batch::take(&state, &mut body, key, minimal).await,
         Err(refused) => Err(refused),
     };
-    let results = match taken {
-        Ok(results) => results,
-        Err(refused) => {
-            if refused.code() != ErrorCode::BodyTimeout {
-                body.drain().await;
-            }
-            return Err(refused);
-        }
-    };
+    body.drain().await;
+    let Taken { results, room } = taken?;
     if let Some(doubt) = results.doubt() {
         warn!(error = %ErrorChain(doubt), "whether all of a batch was taken is unknown");
     }
     if results.is_all_unavailable() {
-        return Err(ErrorCode::QueueUnavailable.into());
+        return Err(results.into_refusal());
     }
     let (complete, retry) = (results.is_complete(), results.may_be_retried());
-    let mut response = json_within(&state.answers, results.into_json())?;
+    let json = results.into_json();
+    let mut response = json_held(room.settle(json.len()), json);
     if !complete {
         *response.status_mut() = StatusCode::MULTI_STATUS;
     }
@@ -104,4 +97,119 @@ pub(in crate::api) async fn create_batch(
 fn prefers_minimal(headers: &HeaderMap) -> bool {
     let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case(MINIMAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+    use axum::{
+        body::{Body, to_bytes},
+        extract::FromRequest,
+        http::Request,
+    };
+    use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        api::{error_code::ErrorCode, state::Intake},
+        application::{log_service::LogService, stored_signal::StoredSignal},
+        domain::{
+            Event, Timestamp,
+            ports::{Clock, EventPublisher, PublishOutcome},
+        },
+    };
+
+    #[derive(Default)]
+    struct Bus(AtomicUsize);
+
+    #[async_trait]
+    impl EventPublisher for Bus {
+        async fn publish(&self, batch: Vec<Event>) -> Vec<PublishOutcome> {
+            self.0.fetch_add(batch.len(), Ordering::Relaxed);
+            batch.iter().map(|_| PublishOutcome::Taken).collect()
+        }
+    }
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+    }
+
+    fn state(bus: Arc<Bus>, budget: usize, answers: usize) -> LogState {
+        let signal = StoredSignal::default();
+        let logs = LogService::new(bus, None, Arc::new(Stopped), signal, 0, CancellationToken::new());
+        let intake = Intake {
+            budget: Arc::new(Semaphore::new(budget)),
+            max_body_bytes: 1024,
+            max_batch_items: 10_000,
+            max_batch_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(10),
+        };
+        LogState { logs: Arc::new(logs), intake, answers: Arc::new(Semaphore::new(answers)) }
+    }
+
+    async fn post(state: &LogState, kind: &str, body: String) -> Result<Response, ApiError> {
+        let request = Request::post("/").header("content-type", kind).body(Body::from(body)).unwrap();
+        let body = BatchBody::from_request(request, state).await?;
+        create_batch(State(state.clone()), GivenKey(Ok(None)), HeaderMap::new(), body).await
+    }
+
+    const ITEM: &str = r#"{"userId":"u","action":"a"}"#;
+
+    fn bodies(items: usize) -> [(&'static str, String); 2] {
+        let lines = format!("{ITEM}\n").repeat(items);
+        [("application/json", format!("[{}]", vec![ITEM; items].join(","))), ("application/x-ndjson", lines)]
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_that_could_not_be_answered() {
+        for (kind, body) in bodies(1000) {
+            let bus = Arc::new(Bus::default());
+            let state = state(bus.clone(), 1 << 20, 1000);
+            let refused = post(&state, kind, body).await.unwrap_err();
+            assert_eq!((refused.code(), bus.0.load(Ordering::Relaxed)), (ErrorCode::Overloaded, 0), "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_room_for_an_answer_is_held_until_it_is_gone() {
+        for (kind, body) in bodies(1000) {
+            let state = state(Arc::default(), 1 << 20, 200_000);
+            let response = post(&state, kind, body).await.unwrap();
+            assert_eq!((response.status(), state.intake.budget.available_permits()), (StatusCode::OK, 1 << 20));
+            let held = 200_000 - state.answers.available_permits();
+            let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            assert_eq!((held, state.answers.available_permits()), (bytes.len(), 200_000), "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_the_room_ends_in_the_middle_the_rest_may_be_sent_again() {
+        let bus = Arc::new(Bus::default());
+        let state = state(bus.clone(), 1 << 20, 300_000);
+        let [_, (kind, body)] = bodies(9000);
+        let response = post(&state, kind, body).await.unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()[RETRY_AFTER]),
+            (StatusCode::MULTI_STATUS, &"1".parse().unwrap())
+        );
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(answer["accepted"], bus.0.load(Ordering::Relaxed));
+        assert_eq!((&answer["rejected"], &answer["unavailable"]), (&0.into(), &1.into()));
+        let last = answer["results"].as_array().unwrap().last().unwrap();
+        assert_eq!((&last["index"], &last["code"]), (&answer["accepted"], &"overloaded".into()));
+    }
 }

@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header::CONTENT_TYPE},
+    http::{
+        HeaderValue,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{error::ApiError, error_code::ErrorCode};
 
@@ -30,11 +33,18 @@ fn json_within(budget: &Arc<Semaphore>, body: Vec<u8>) -> Result<Response, ApiEr
     let share = Arc::clone(budget).try_acquire_many_owned(bytes).map_err(|_| {
         ApiError::new(ErrorCode::Overloaded, "the answers to other requests fill the memory set aside for them")
     })?;
+    Ok(json_held(Some(share), body))
+}
+
+/// JSON with its share of the budget.
+fn json_held(share: Option<OwnedSemaphorePermit>, body: Vec<u8>) -> Response {
+    let length = HeaderValue::from(body.len());
     let body = Full::new(Bytes::from(body)).map_frame(move |frame| {
         let _held = &share;
         frame
     });
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::new(body)).into_response())
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (CONTENT_LENGTH, length)];
+    (headers, Body::new(body)).into_response()
 }
 
 /// JSON that is text already.

@@ -11,7 +11,7 @@ use super::oddities;
 use crate::{
     account::percentile,
     eventually,
-    load::{Outcome, Post},
+    load::{Load, Outcome, Post},
     patience,
     process::Service,
     rig::Rig,
@@ -44,6 +44,10 @@ pub(super) const MOST_MEMORY: u64 = 256;
 fn killed(rig: &mut Rig) {
     rig.start();
     let load = rig.load();
+    killed_under(rig, load);
+}
+
+pub(super) fn killed_under(rig: &mut Rig, load: Load) {
     load.run_for(BEFORE);
     rig.kafka_server().kill();
     load.run_for(Duration::from_secs(5));

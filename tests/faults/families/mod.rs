@@ -1,5 +1,6 @@
 //! The scenarios, by what is hurt.
 
+pub(crate) mod batches;
 pub(crate) mod data;
 pub(crate) mod deletes;
 pub(crate) mod embedded;

@@ -12,7 +12,7 @@ use super::kafka::MOST_MEMORY;
 use crate::{
     crowd::Crowd,
     eventually,
-    load::Outcome,
+    load::{Load, Outcome},
     proxy::Proxy,
     rig::Rig,
     scenario::{
@@ -43,6 +43,10 @@ fn random(millis: std::ops::Range<u64>) -> Duration {
 fn killed(rig: &mut Rig) {
     rig.start();
     let load = rig.load();
+    killed_under(rig, load);
+}
+
+pub(super) fn killed_under(rig: &mut Rig, load: Load) {
     for round in 0..if rig.whole { 20 } else { 4 } {
         if round % 2 == 0 {
             rig.service().wait_until_ready();
