@@ -140,6 +140,8 @@ impl<'a> BatchIntake<'a> {
             Poll::Ready(())
         })
         .await;
+        // Between two chunks others get their turn, also where nothing has to be waited for.
+        tokio::task::yield_now().await;
     }
 
     async fn settle_next(&mut self) {

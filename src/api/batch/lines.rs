@@ -34,7 +34,7 @@ pub(super) async fn take<'a>(
             take_line(&mut intake, state, line).await;
         }
         let most = (BEYOND * limits.max_batch_bytes, BEYOND * limits.max_batch_items);
-        if lines.read() > most.0 || intake.items() >= most.1 {
+        if lines.read() > most.0 || intake.items() > most.1 {
             break Some(ApiError::new(ErrorCode::BatchLimit, "far beyond MAX_BATCH_ITEMS or MAX_BATCH_BYTES"));
         }
     };

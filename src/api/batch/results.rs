@@ -8,6 +8,9 @@ use crate::{
     domain::EventId,
 };
 
+/// In characters.
+const LONGEST_MESSAGE: usize = 160;
+
 /// What became of an item. The words are part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
@@ -84,7 +87,7 @@ impl BatchResults {
         }
         // A Vec always takes it, and text always serialises.
         let _ = write!(self.listed, ",\"code\":\"{}\",\"message\":", problem.code().word());
-        let _ = serde_json::to_writer(&mut self.listed, problem.explanation());
+        let _ = serde_json::to_writer(&mut self.listed, shortened(problem.explanation()));
         self.listed.push(b'}');
     }
 
@@ -113,9 +116,9 @@ impl BatchResults {
         self.counts.iter().sum::<usize>() == self.of(Status::Accepted)
     }
 
-    /// Nothing was taken, not even perhaps, and that for want of the bus.
+    /// Nothing was taken, and all of it for want of the bus.
     pub(in crate::api) fn is_all_unavailable(&self) -> bool {
-        self.of(Status::Unavailable) > 0 && self.of(Status::Accepted) + self.of(Status::Unknown) == 0
+        self.counts.iter().sum::<usize>() == self.of(Status::Unavailable)
     }
 
     /// Some of it may be sent again later.
@@ -144,6 +147,12 @@ impl BatchResults {
         json.extend_from_slice(b"]}");
         json
     }
+}
+
+/// Some explanations quote what the client sent.
+fn shortened(explanation: &str) -> &str {
+    let end = explanation.char_indices().nth(LONGEST_MESSAGE).map_or(explanation.len(), |(end, _)| end);
+    &explanation[..end]
 }
 
 #[cfg(test)]
@@ -186,5 +195,22 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&results.into_json()).unwrap();
         assert_eq!((&json["accepted"], &json["results"][0]["index"]), (&1.into(), &1.into()));
         assert_eq!(json["results"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_a_client_sent_is_not_quoted_at_length() {
+        let mut results = BatchResults::new(true);
+        let quoting = ApiError::new(ErrorCode::RepeatedField, "ü".repeat(100_000));
+        results.refused(Status::Rejected, None, &quoting);
+        assert!(results.into_json().len() < 1000);
+    }
+
+    #[test]
+    fn only_a_batch_of_which_every_item_may_be_sent_again_is_all_unavailable() {
+        let mut results = BatchResults::new(true);
+        results.not_taken(id(), ServiceError::NotTaken(PortError::unavailable("why")));
+        assert!(results.is_all_unavailable());
+        results.refused(Status::Rejected, None, &ErrorCode::InvalidJson.into());
+        assert!(!results.is_all_unavailable());
     }
 }

@@ -96,7 +96,12 @@ pub(in crate::api) async fn create_batch(
 
 fn prefers_minimal(headers: &HeaderMap) -> bool {
     let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case(MINIMAL))
+    let mut preferences = values.flat_map(|value| value.split(','));
+    preferences.any(|preference| {
+        // RFC 7240: the value may be quoted, and parameters may follow.
+        let preference = preference.split(';').next().unwrap_or_default().replace('"', "");
+        preference.trim().eq_ignore_ascii_case(MINIMAL)
+    })
 }
 
 #[cfg(test)]
