@@ -116,9 +116,10 @@ impl BatchResults {
         self.counts.iter().sum::<usize>() == self.of(Status::Accepted)
     }
 
-    /// Nothing was taken, and all of it for want of the bus.
+    /// Nothing was taken, not even perhaps, and that for want of the bus. What is wrong with other items is told when it
+    /// is back.
     pub(in crate::api) fn is_all_unavailable(&self) -> bool {
-        self.counts.iter().sum::<usize>() == self.of(Status::Unavailable)
+        self.of(Status::Unavailable) > 0 && self.of(Status::Accepted) + self.of(Status::Unknown) == 0
     }
 
     /// Some of it may be sent again later.
@@ -203,14 +204,5 @@ mod tests {
         let quoting = ApiError::new(ErrorCode::RepeatedField, "ü".repeat(100_000));
         results.refused(Status::Rejected, None, &quoting);
         assert!(results.into_json().len() < 1000);
-    }
-
-    #[test]
-    fn only_a_batch_of_which_every_item_may_be_sent_again_is_all_unavailable() {
-        let mut results = BatchResults::new(true);
-        results.not_taken(id(), ServiceError::NotTaken(PortError::unavailable("why")));
-        assert!(results.is_all_unavailable());
-        results.refused(Status::Rejected, None, &ErrorCode::InvalidJson.into());
-        assert!(!results.is_all_unavailable());
     }
 }

@@ -31,13 +31,19 @@ pub(super) struct QueueSource {
     topic: Arc<str>,
     next: i64,
     /// What comes next, being read and understood while the last batch is stored.
-    ahead: Option<Reading<Rows>>,
+    ahead: Option<Ahead>,
     /// There was more to read than the last batch could hold.
     more: bool,
     /// Everything below is removed.
     removed: i64,
     /// The commit begun last, to begin it anew if it failed.
     begun: Option<Begun>,
+}
+
+/// A batch on its way, within the limits that the last one had.
+struct Ahead {
+    limits: BatchLimits,
+    reading: Reading<Rows>,
 }
 
 /// What a read found.
@@ -95,11 +101,13 @@ impl QueueSource {
     }
 
     async fn read(&mut self, limits: BatchLimits) -> Result<Rows, PortError> {
-        if let Some(ahead) = &mut self.ahead {
-            let rows = finished(ahead).await;
+        let fits = |ahead: &Ahead| (ahead.limits.records, ahead.limits.bytes) == (limits.records, limits.bytes);
+        if let Some(ahead) = self.ahead.as_mut().filter(|ahead| fits(ahead)) {
+            let rows = finished(&mut ahead.reading).await;
             self.ahead = None;
             return rows;
         }
+        self.ahead = None;
         self.reader.read(self.query(limits)).await
     }
 
@@ -133,7 +141,7 @@ impl EventSource for QueueSource {
         self.next = next.unwrap_or(self.next);
         self.more = full;
         if full {
-            self.ahead = self.reader.begin(self.query(limits));
+            self.ahead = self.reader.begin(self.query(limits)).map(|reading| Ahead { limits, reading });
         }
         let checkpoint = Checkpoint { assignment: 0, next: next.map(|next| (0, next)).into_iter().collect() };
         Ok(Batch { deliveries, checkpoint })
