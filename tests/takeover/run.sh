@@ -180,6 +180,7 @@ for n in {0..4}; do echo "old-$n $n" >>"$work/sent"; done
 produce --from 5 --to 25
 start_ours refuses
 check 'without offsets but with old documents the worker does not start, and names KAFKA_START' eventually 30 not_ready KAFKA_START
+check 'ours is ready for writing meanwhile' eventually 30 ready write
 check 'ours answers 202 meanwhile' post 0 3
 check 'nothing was stored' test "$(look stored)" == 5
 check 'ours stops with exit code 0' stop_eyego
