@@ -48,6 +48,11 @@ error_codes! {
     InvalidPage => BAD_REQUEST, "invalid_page", "Invalid parameter: page";
     InvalidLimit => BAD_REQUEST, "invalid_limit", "Invalid parameter: limit";
     PageTooLarge => BAD_REQUEST, "page_too_large", "The page is too large";
+    PageTooDeep => BAD_REQUEST, "page_too_deep", "The page is too far behind: go on with cursor";
+    InvalidCursor => BAD_REQUEST, "invalid_cursor", "Invalid parameter: cursor";
+    InvalidSort => BAD_REQUEST, "invalid_sort", "Invalid parameter: sort";
+    InvalidCount => BAD_REQUEST, "invalid_count", "Invalid parameter: count";
+    InvalidMetadataFilter => BAD_REQUEST, "invalid_metadata_filter", "Invalid parameter: metadata";
     InvalidStartDate => BAD_REQUEST, "invalid_start_date", "Invalid parameter: startDate";
     InvalidEndDate => BAD_REQUEST, "invalid_end_date", "Invalid parameter: endDate";
     InvalidWait => BAD_REQUEST, "invalid_wait", "Invalid parameter: wait";
@@ -71,6 +76,7 @@ error_codes! {
     QueueUnavailable => SERVICE_UNAVAILABLE, "queue_unavailable", "The log was not taken; try again";
     BusUnavailable => SERVICE_UNAVAILABLE, "bus_unavailable", "The bus is away; try again";
     StoreUnavailable => SERVICE_UNAVAILABLE, "store_unavailable", "The store is away; try again";
+    QueryTimeout => SERVICE_UNAVAILABLE, "query_timeout", "The query takes too long: narrow it";
     StoreNotConfigured => SERVICE_UNAVAILABLE, "store_not_configured", "This instance only takes logs";
     Overloaded => SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; try again";
     TooManyWaiters => SERVICE_UNAVAILABLE, "too_many_waiters", "Too many requests wait for events; try again";

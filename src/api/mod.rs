@@ -1,7 +1,8 @@
 //! HTTP: routes, handlers, what requests and answers look like, and the mapping of errors to statuses.
 
 mod batch;
-pub mod dto;
+pub mod cursor;
+mod dto;
 mod error;
 mod error_code;
 mod extract;

@@ -5,6 +5,8 @@ pub mod ingestion;
 pub mod lag_watch;
 pub mod ledger_service;
 pub mod log_service;
+pub mod paging;
 pub mod progress;
 pub mod stored_signal;
+pub mod tip_watch;
 pub mod verification;

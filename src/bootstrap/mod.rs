@@ -25,11 +25,13 @@ use crate::{
         health_service::{HealthParts, HealthService},
         lag_watch::LagWatch,
         ledger_service::LedgerService,
-        log_service::LogService,
+        log_service::{LogService, Reading},
+        paging::PageLimits,
         progress::WorkerProgress,
         stored_signal::StoredSignal,
+        tip_watch::TipWatch,
     },
-    config::{Backend, HttpSettings, Problem, Role, Settings},
+    config::{Backend, HttpSettings, Problem, QuerySettings, Role, Settings},
     domain::{
         MAX_PAGE_BYTES,
         ports::{Clock, EventPublisher, LogRepository, Probe, Status},
@@ -200,12 +202,23 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
     );
     let about = About { backend: parts.backend, role: role_word(settings.role) };
     let ops = OpsState { health: Arc::new(health), about, ledger: parts.ledger, metrics: telemetry::metrics };
+    let reading = reading(&settings.query);
+    if let Some(repository) = parts.repository.clone().filter(|_| has_api) {
+        let watching = Arc::clone(&reading.tip).run(repository, stop.clone());
+        lifecycle
+            .spawn("tip", async move {
+                watching.await;
+                Ok(())
+            })
+            .await;
+    }
     let logs = has_api.then(|| LogState {
         logs: Arc::new(LogService::new(
             parts.publisher,
             parts.repository,
             clock,
             signal,
+            reading,
             http.max_waiters,
             stop.clone(),
         )),
@@ -222,6 +235,11 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
         })
         .await;
     parts.closing
+}
+
+fn reading(query: &QuerySettings) -> Reading {
+    let QuerySettings { timeout, count_cap, cursor_lag } = *query;
+    Reading { tip: Arc::new(TipWatch::new(cursor_lag)), limits: PageLimits { count_cap, max_time: timeout, cursor_lag } }
 }
 
 fn intake(http: &HttpSettings) -> Intake {

@@ -37,6 +37,7 @@ mod mongo_old_data;
 mod pipeline;
 mod place;
 mod proxy;
+mod queries;
 mod repository;
 mod service;
 mod shutdown;

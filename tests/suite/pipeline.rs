@@ -32,7 +32,7 @@ use eyego::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{event, eventually, log, some_events};
+use crate::support::{event, eventually, list, log, some_events};
 
 /// Numbers that look random and are the same in every run of a seed.
 #[derive(Clone)]
@@ -206,7 +206,7 @@ impl Pipeline {
     async fn stored(&self) -> Vec<ActivityLog> {
         let mut logs = Vec::new();
         for page in 1.. {
-            let found = self.store.find(&LogFilter::default(), PageRequest::new(page, 1000).unwrap()).await.unwrap();
+            let found = list(&*self.store, &LogFilter::default(), PageRequest::new(page, 1000).unwrap()).await.unwrap();
             if found.logs.is_empty() {
                 assert_eq!(found.total, logs.len() as u64, "the kept count is right");
                 break;

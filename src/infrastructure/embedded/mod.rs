@@ -16,6 +16,7 @@ mod file_watch;
 mod folder;
 mod folder_error;
 mod ledger_rows;
+mod log_query;
 mod log_rows;
 mod pairing;
 mod queue;

@@ -1,8 +1,11 @@
 //! The embedded store: `logs.db`, where logs lie under their ids.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,14 +17,14 @@ use super::{
     folder::DataFolder,
     folder_error::FolderError,
     ledger_rows::{self, LedgerRow, QueueView},
-    log_rows,
+    log_query, log_rows,
     read_pool::ReadPool,
     store_writes,
     writer::{NoHook, Urgency, WriteError, Writer},
 };
 use crate::{
     domain::{
-        Account, ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest, Timestamp,
+        Account, ActivityLog, Count, EventId, IdRange, LogFilter, LogId, LogQuery, LogSlice, NumberedEvent, Timestamp,
         ports::{
             AppendOutcome, Clock, DeadLetter, DeadLetters, DeleteOutcome, Ledger, LogRepository, PortError, Receipt,
         },
@@ -117,9 +120,14 @@ impl LogRepository for EmbeddedStore {
         Ok(())
     }
 
-    async fn find(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
+    async fn find(&self, query: &LogQuery) -> Result<LogSlice, PortError> {
+        let query = query.clone();
+        self.readers.read_within(query.max_time, move |connection| log_query::find(connection, &query)).await
+    }
+
+    async fn count(&self, filter: &LogFilter, cap: u64, max_time: Duration) -> Result<Count, PortError> {
         let filter = filter.clone();
-        self.readers.read(move |connection| log_rows::find(connection, &filter, page)).await
+        self.readers.read_within(max_time, move |connection| log_query::count(connection, &filter, cap)).await
     }
 
     async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, PortError> {

@@ -85,6 +85,10 @@ impl Handles {
         &self.writer
     }
 
+    pub(super) fn reader(&self) -> &Database {
+        &self.reader
+    }
+
     pub(super) fn logs(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("useractivitylogs")
     }

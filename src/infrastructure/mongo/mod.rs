@@ -14,6 +14,7 @@ mod delete;
 mod document;
 mod error;
 mod fates;
+mod filter;
 mod find;
 mod from_json;
 mod handles;

@@ -1,8 +1,11 @@
 //! The adapter as the application sees it; each operation has its own file.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest,
+        ActivityLog, Count, EventId, IdRange, LogFilter, LogId, LogQuery, LogSlice, NumberedEvent,
         ports::{AppendOutcome, DeleteOutcome, LegacyLogs, LogRepository, PortError, Receipt, Status},
     },
     infrastructure::status_cell::StatusCell,
@@ -141,8 +144,12 @@ impl LogRepository for MongoStore {
         counter::raise(self).await
     }
 
-    async fn find(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
-        find::find(self, filter, page).await
+    async fn find(&self, query: &LogQuery) -> Result<LogSlice, PortError> {
+        find::find(self, query).await
+    }
+
+    async fn count(&self, filter: &LogFilter, cap: u64, max_time: Duration) -> Result<Count, PortError> {
+        find::count(self, filter, cap, max_time).await
     }
 
     async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, PortError> {
