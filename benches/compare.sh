@@ -2,7 +2,7 @@
 # Measures the service against ceilings of this machine, on the embedded engine and on real Kafka and MongoDB, and
 # writes the table of docs/PERFORMANCE.md. Needs two quiet cores, wrk, and what tests/servers.sh needs.
 #
-#   benches/compare.sh                    3 rounds, about 35 minutes after the build
+#   benches/compare.sh                    3 rounds, about 40 minutes after the build
 #   QUICK=1 benches/compare.sh            one short round, to see that everything works; its figures mean little
 #   ROUNDS=5 benches/compare.sh
 #   ONLY='@64|tool' benches/compare.sh    only the groups that match; the document is left alone (LIST=1 names them)

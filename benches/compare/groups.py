@@ -151,6 +151,7 @@ def light(name, start):
     """From the 202 to the log being readable, at a hundred logs a second."""
 
     def group(rig):
+        disk(rig, f"light.{name}")
         with running(rig, start(rig)) as service:
             report = bench(rig, service, "--rate", 100, "--connections", 16, "--duration", f"{rig.plan.light_seconds}s")
             if report and report["readable_ms"]:
@@ -169,7 +170,9 @@ def half(name, start, of):
             rig.trouble(f"half {name}: needs {row}")
             return
         rate = round(rig.results[row] * share)
+        disk(rig, f"half.{name}")
         with running(rig, start(rig)) as service:
+            rig.warm(service, LATENCY_CONNECTIONS)
             load = ["--rate", rate, "--connections", LATENCY_CONNECTIONS, "--duration", f"{rig.plan.half_seconds}s"]
             report = bench(rig, service, *load)
             if report and report["latency_ms"]:
@@ -180,6 +183,13 @@ def half(name, start, of):
                     rig.trouble(f"half {name}: {report['load']['acknowledged_per_s']:.0f}/s instead of {rate}/s")
 
     return group
+
+
+def disk(rig, row):
+    """How long the disk alone takes for one small piece of data, just before: no promise to keep data can be faster."""
+    rig.settle()
+    for name, value in rig.fsyncs().items():
+        rig.note(f"{row}.fsync_{name}", value)
 
 
 def bench(rig, target, *options):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,9 +23,10 @@ class Plan:
         self.broker_warm_seconds = 4 if quick else 12
         self.backlog = 50_000 if quick else 500_000
         self.light_seconds, self.half_seconds = (4, 4) if quick else (15, 8)
+        self.fsync_seconds = 2 if quick else 8
         self.read_seconds = 2 if quick else 4
         self.kafka_seconds = 2 if quick else 4
-        self.documents = 20_000 if quick else 200_000
+        self.documents = self.backlog
         self.rows = 50_000 if quick else 500_000
         self.quiet_patience = 1 if quick else 3
         # A drain that takes longer is not waited for: the row says so.
@@ -120,10 +122,22 @@ class Rig:
         """A warm load, then one that counts."""
         beside = self.servers.pids() if self.servers else []
         self.settle()
-        wrk(target, connections, self.plan.warm_seconds, **options)
+        self.warm(target, connections, **options)
         load = wrk(target, connections, seconds or self.plan.seconds, beside=beside, **options)
         self.others.append(load.others)
         return load
+
+    def warm(self, target, connections, **options):
+        wrk(target, connections, self.plan.warm_seconds, **options)
+
+    def fsyncs(self):
+        """Percentiles of the time that 100 writes a second take to be on the disk, from when each is due, in ms."""
+        folder = self.fresh_folder()
+        with open(folder / "data", "wb", buffering=0) as file:
+            begun, count = time.perf_counter(), 100 * self.plan.fsync_seconds
+            took = sorted(fsync_at(file, begun + number / 100) for number in range(count))
+        self.remove(folder)
+        return {f"p{share}_ms": took[min(count - 1, count * share // 100)] for share in (50, 99)}
 
     def ceilings(self, *arguments):
         """Runs `ceilings` and returns the best figure, if it prints any."""
@@ -166,6 +180,13 @@ class Rig:
         if logs < count / 4:
             raise RuntimeError("the drain was over before it could be measured")
         return logs / (now - first[1]), (cpu - first[2]) / logs * 1e6, peak_rss_mb(service.pid)
+
+
+def fsync_at(file, due):
+    time.sleep(max(0, due - time.perf_counter()))
+    file.write(bytes(512))
+    os.fdatasync(file.fileno())
+    return (time.perf_counter() - due) * 1000
 
 
 def run_folder():

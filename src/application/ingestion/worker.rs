@@ -37,6 +37,10 @@ pub struct Pace {
 
 /// How long one read waits for records; only how often an idle worker looks round.
 const WAIT: Duration = Duration::from_secs(1);
+/// After a batch of more than this records keep coming: the next one is given time to become larger.
+const FEW: usize = 8;
+/// How much time: a store spends most of a small batch on what every batch costs.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// What a worker works with.
 pub struct WorkerParts {
@@ -76,6 +80,8 @@ pub struct IngestionWorker {
     sink: Sink,
     accountant: Option<Accountant>,
     pace: Pace,
+    /// The last batch was more than a few records.
+    busy: bool,
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
     /// The oldest record of each batch in `storing`.
     oldest: VecDeque<Option<Timestamp>>,
@@ -94,6 +100,7 @@ impl IngestionWorker {
             sink: Sink { repository, dead_letters, progress: progress.clone(), stop: stop.clone() },
             accountant,
             pace,
+            busy: false,
             storing: FuturesOrdered::new(),
             oldest: VecDeque::new(),
             read_backoff: Backoff::default(),
@@ -136,18 +143,23 @@ impl IngestionWorker {
             }
             // A further batch is begun only when it is full: until then what comes waits for the one on its way, so that
             // light load is stored at once and heavy load in large batches.
-            let limits = BatchLimits { records, bytes, at_least: if idle { 1 } else { records } };
+            let gathers = idle && std::mem::take(&mut self.busy);
+            let at_least = if idle && !gathers { 1 } else { records };
+            let limits = BatchLimits { records, bytes, at_least };
+            let wait = if gathers { GATHER } else { WAIT };
             let batch = tokio::select! {
                 biased;
                 Some(stored) = self.storing.next() => return self.finish(stored).await,
-                batch = read(&mut *self.source, limits, &mut self.read_backoff, &self.stop), if room => batch?,
+                batch = read(&mut *self.source, (limits, wait), &mut self.read_backoff, &self.stop), if room => batch?,
             };
             match batch {
                 Some(batch) if !batch.deliveries.is_empty() => {
+                    self.busy = batch.deliveries.len() > FEW;
                     if !self.begin(batch).await? {
                         return Ok(StepOutcome::Interrupted);
                     }
                 }
+                Some(_) if gathers => {}
                 Some(_) if idle => return Ok(StepOutcome::Idle),
                 // Nothing more for now, or asked to stop: what is on its way is waited for.
                 Some(_) | None => {}
@@ -207,7 +219,7 @@ fn oldest_of(deliveries: &[Delivery]) -> Option<Timestamp> {
 /// Cancellation: loses nothing.
 async fn read(
     source: &mut dyn EventSource,
-    limits: BatchLimits,
+    (limits, wait): (BatchLimits, Duration),
     backoff: &mut Backoff,
     stop: &CancellationToken,
 ) -> Interruptible<Batch> {
@@ -215,7 +227,7 @@ async fn read(
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
-            read = source.next_batch(limits, WAIT) => read,
+            read = source.next_batch(limits, wait) => read,
         };
         match read {
             Ok(batch) => {
