@@ -24,6 +24,7 @@ mod embedded_verify;
 mod end_to_end;
 mod hostile;
 mod http;
+mod http_paging;
 mod kafka;
 mod kafka_dead_letters;
 mod kafka_group;

@@ -22,6 +22,8 @@ use crate::api::{
 };
 
 const MAX_IGNORED_BYTES: usize = 1024;
+/// A longer link would break clients and proxies; the cursor is in the body as well.
+const MAX_LINK_BYTES: usize = 4096;
 const IGNORED_PARAMETERS: HeaderName = HeaderName::from_static("ignored-parameters");
 
 /// List and filter logs
@@ -57,7 +59,8 @@ pub(in crate::api) async fn list_logs(
 fn link(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     let is_kept = |pair: &&str| !matches!(pair.split('=').next(), Some("page" | "cursor" | ""));
     let kept: String = uri.query().unwrap_or_default().split('&').filter(is_kept).map(|pair| format!("{pair}&")).collect();
-    HeaderValue::from_str(&format!("<{}?{kept}cursor={cursor}>; rel=\"next\"", uri.path())).ok()
+    let link = format!("<{}?{kept}cursor={cursor}>; rel=\"next\"", uri.path());
+    HeaderValue::from_str(&link).ok().filter(|link| link.len() <= MAX_LINK_BYTES)
 }
 
 /// As many names as fit: a header that is too long breaks clients and proxies.
