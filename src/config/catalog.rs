@@ -65,7 +65,7 @@ pub const CATALOG: &[Setting] = &[
     setting("BODY_TIMEOUT", "10s", "How long a request's body may take to arrive"),
     setting("SHUTDOWN_TIMEOUT", "25s", "How long a shutdown may take before it is cut short"),
     setting("QUERY_TIMEOUT", "10s", "How long a query may take before it is broken off with 503"),
-    setting("COUNT_CAP", "100000", "Totals of filtered logs are exact up to here; at least 1000"),
+    setting("COUNT_CAP", "100000", "Totals of filtered logs are exact up to here"),
     setting("CURSOR_LAG", "2s", "How long a cursor that has come to the end waits for logs with lower ids"),
     setting("CORS_ORIGINS", "", "Origins that browsers may call from, separated by commas, or *; none by default"),
     setting("TOMBSTONE_DAYS", "0", "Days for which deleted logs are kept from coming back; 0 is for ever"),

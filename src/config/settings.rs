@@ -238,7 +238,7 @@ impl Reader<'_> {
 
     fn query(&mut self) -> Option<QuerySettings> {
         let timeout = self.value("QUERY_TIMEOUT", parse::duration);
-        let count_cap = self.number("COUNT_CAP", 1000, 1_000_000_000);
+        let count_cap = self.number("COUNT_CAP", 1, 1_000_000_000);
         let cursor_lag = self.value("CURSOR_LAG", parse::duration);
         Some(QuerySettings { timeout: timeout?, count_cap: count_cap?, cursor_lag: cursor_lag? })
     }
