@@ -1,8 +1,9 @@
 //! HTTP: routes, handlers, what requests and answers look like, and the mapping of errors to statuses.
 
 mod batch;
-pub mod cursor;
+mod cursor;
 mod dto;
+mod erasure_token;
 mod error;
 mod error_code;
 mod extract;

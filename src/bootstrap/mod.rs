@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, About, Intake, LogState, OpsState, ServerLimits},
     application::{
+        erasure_service::{ErasureParts, ErasureService, PreviewLimits},
+        erasure_worker::ErasureWorker,
         health_service::{HealthParts, HealthService},
         lag_watch::LagWatch,
         ledger_service::LedgerService,
@@ -34,7 +36,7 @@ use crate::{
     config::{Backend, HttpSettings, Problem, QuerySettings, Role, Settings},
     domain::{
         MAX_PAGE_BYTES,
-        ports::{Clock, EventPublisher, LogRepository, Probe, Status},
+        ports::{Clock, ErasureStore, EventPublisher, LogRepository, Probe, Status},
     },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{EndSignals, Lifecycle, Verdict},
@@ -73,6 +75,7 @@ struct Surroundings<'a> {
 struct BackendParts {
     publisher: Arc<dyn EventPublisher>,
     repository: Option<Arc<dyn LogRepository>>,
+    erasure: Option<Arc<dyn ErasureStore>>,
     bus: Arc<dyn Probe>,
     store: Option<Arc<dyn Probe>>,
     worker: Option<Arc<dyn Probe>>,
@@ -153,6 +156,15 @@ impl Application {
             };
             lifecycle.spawn("lag", watching).await;
         }
+        if let Some(store) = parts.erasure.clone().filter(|_| settings.role != Role::Api) {
+            let clock = Arc::clone(&around.clock);
+            let worker = ErasureWorker::new(store, clock, settings.retention_days, lifecycle.stop_token());
+            let working = async move {
+                worker.run().await;
+                Ok(())
+            };
+            lifecycle.spawn("erasure", working).await;
+        }
         // Whoever is answered may ask for the end, and it has to be an orderly one.
         let signals = EndSignals::listen().map_err(StartError::Signals)?;
         let closing = serve_http(listener, parts, around).await;
@@ -212,7 +224,11 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
             })
             .await;
     }
+    let erasure = parts.repository.clone().zip(parts.erasure);
+    let erasure = erasure.map(|(repository, jobs)| ErasureParts { repository, jobs });
+    let previews = PreviewLimits { count_cap: settings.query.count_cap, max_time: settings.query.timeout };
     let logs = has_api.then(|| LogState {
+        erasure: Arc::new(ErasureService::new(erasure, Arc::clone(&clock), previews)),
         logs: Arc::new(LogService::new(
             parts.publisher,
             parts.repository,

@@ -4,6 +4,7 @@
 //! constructor checks.
 
 mod account;
+mod erasure;
 mod event;
 mod event_id;
 mod filter;
@@ -20,6 +21,9 @@ mod text;
 mod timestamp;
 
 pub use account::{Account, Fate, PartitionOffsets, Tally};
+pub use erasure::{
+    ErasureFilter, ErasureJob, ErasureRule, ErasureRules, JobId, JobKind, JobState, UserDigest,
+};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
 pub use filter::LogFilter;

@@ -47,6 +47,10 @@ impl RepositoryHarness for EmbeddedHarness {
         self.store()
     }
 
+    fn erasure(&self) -> Arc<dyn ErasureStore> {
+        self.store()
+    }
+
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         self.store()
     }

@@ -128,6 +128,10 @@ impl RepositoryHarness for MongoHarness {
         self.store.clone()
     }
 
+    fn erasure(&self) -> Arc<dyn ErasureStore> {
+        self.store.clone()
+    }
+
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         Arc::new(DeadLetterIndex::new(self.store.clone()))
     }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use eyego::domain::{
     Event, EventId, LogFilter, LogId, Metadata, NewLog, NumberedEvent, PageRequest,
     ports::{
-        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, LogRepository, Position, RawRecord,
+        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogRepository, Position, RawRecord,
         Receipt,
     },
 };
@@ -18,6 +18,7 @@ use crate::{
 /// One empty store, for one test.
 pub(crate) trait RepositoryHarness: Harness {
     fn logs(&self) -> Arc<dyn LogRepository>;
+    fn erasure(&self) -> Arc<dyn ErasureStore>;
     fn dead_letters(&self) -> Arc<dyn DeadLetters>;
     /// Closes the store and opens it again, as a restart of the service does.
     async fn reopen(&mut self);

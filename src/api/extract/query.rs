@@ -59,6 +59,16 @@ impl QueryParameters {
     }
 }
 
+impl QueryParameters {
+    /// Whatever nobody took is a mistake.
+    pub(in crate::api) fn refuse_rest(self) -> Result<(), ApiError> {
+        match self.into_names().first() {
+            Some(name) => Err(ApiError::new(ErrorCode::UnknownParameter, format!("there is no parameter {name}"))),
+            None => Ok(()),
+        }
+    }
+}
+
 fn decode(text: &str) -> Result<String, ApiError> {
     let text = text.replace('+', " ");
     let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| ErrorCode::InvalidQuery)?;
