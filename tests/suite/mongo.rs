@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use eyego::{
     domain::{
         LogId, Metadata, NewLog, NumberedEvent,
-        ports::{AppendOutcome, DeadLetters, LogRepository, Probe, Status},
+        ports::{AppendOutcome, DeadLetters, ErasureStore, LogRepository, Probe, Status},
     },
     infrastructure::mongo::{DeadLetterIndex, MongoOptions, MongoStore},
 };
