@@ -2,7 +2,7 @@
 
 mod batch;
 mod cursor;
-mod dto;
+pub mod dto;
 mod erasure_token;
 mod error;
 mod error_code;

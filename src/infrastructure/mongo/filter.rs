@@ -23,7 +23,11 @@ pub(super) fn of_filter(filter: &LogFilter) -> Document {
 }
 
 fn all_of(conditions: Vec<Document>) -> Document {
-    if conditions.is_empty() { Document::new() } else { doc! {"$and": conditions} }
+    if conditions.is_empty() {
+        Document::new()
+    } else {
+        doc! {"$and": conditions}
+    }
 }
 
 fn conditions(filter: &LogFilter) -> Vec<Document> {
