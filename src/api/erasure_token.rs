@@ -25,7 +25,8 @@ pub(super) fn write(filter: &ErasureFilter, now: Timestamp) -> (String, Timestam
 
 /// The job that this token begins: the same one, however often it is sent.
 pub(super) fn read(text: &str, filter: &ErasureFilter, now: Timestamp) -> Result<JobId, ApiError> {
-    let refused = |why: &str| ApiError::new(ErrorCode::InvalidToken, format!("token {why}: ask with dryRun=true first"));
+    let refused =
+        |why: &str| ApiError::new(ErrorCode::InvalidToken, format!("token {why}: ask with dryRun=true first"));
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| refused("is none"))?;
     let Some((content, checksum)) = bytes.split_last_chunk::<4>().filter(|_| bytes.len() == BYTES) else {
         return Err(refused("is none"));

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use crate::application::{
-    erasure_service::ErasureService, health_service::HealthService, ledger_service::LedgerService, log_service::LogService,
+    erasure_service::ErasureService, health_service::HealthService, ledger_service::LedgerService,
+    log_service::LogService,
 };
 
 /// What a process says of itself.

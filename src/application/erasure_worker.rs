@@ -54,7 +54,12 @@ impl From<PortError> for Left {
 
 impl ErasureWorker {
     /// `stop` ends it after the step in hand.
-    pub fn new(store: Arc<dyn ErasureStore>, clock: Arc<dyn Clock>, retention_days: u32, stop: CancellationToken) -> Self {
+    pub fn new(
+        store: Arc<dyn ErasureStore>,
+        clock: Arc<dyn Clock>,
+        retention_days: u32,
+        stop: CancellationToken,
+    ) -> Self {
         Self { store, clock, retention_days, owner: Uuid::now_v7(), stop }
     }
 

@@ -8,8 +8,8 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 use crate::domain::{
     Account, Event, EventId, PartitionOffsets, Timestamp,
     ports::{
-        BusOffsets, Clock, Delivery, ErasureStore, EventFate, EventFates, History, Ledger, OffsetRange, PortError, Position,
-        Verification, VerificationProgress, VerificationReporter, VerificationSummary,
+        BusOffsets, Clock, Delivery, ErasureStore, EventFate, EventFates, History, Ledger, OffsetRange, PortError,
+        Position, Verification, VerificationProgress, VerificationReporter, VerificationSummary,
     },
 };
 

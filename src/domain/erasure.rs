@@ -291,7 +291,8 @@ mod tests {
             ErasureFilter::new(None, Some(at(0))),
             ErasureFilter::new(Some("u".to_owned()), Some(at(0))),
         ];
-        let prints: std::collections::HashSet<_> = filters.iter().map(|one| one.as_ref().unwrap().fingerprint()).collect();
+        let prints: std::collections::HashSet<_> =
+            filters.iter().map(|one| one.as_ref().unwrap().fingerprint()).collect();
         assert_eq!(prints.len(), filters.len());
     }
 

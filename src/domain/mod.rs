@@ -21,9 +21,7 @@ mod text;
 mod timestamp;
 
 pub use account::{Account, Fate, PartitionOffsets, Tally};
-pub use erasure::{
-    ErasureFilter, ErasureJob, ErasureRule, ErasureRules, JobId, JobKind, JobState, UserDigest,
-};
+pub use erasure::{ErasureFilter, ErasureJob, ErasureRule, ErasureRules, JobId, JobKind, JobState, UserDigest};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
 pub use filter::LogFilter;

@@ -1,16 +1,15 @@
 //! The contract of erasing many logs, on both stores: jobs, rules, and what stays away.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use eyego::{
     application::erasure_worker::ErasureWorker,
     domain::{
         ErasureFilter, ErasureJob, Event, JobId, JobKind, JobState, LogId, NewLog, NumberedEvent, Timestamp,
-        ports::{AppendOutcome, Clock, DeadLetter, DeadLetterReason, ErasureRequest, ErasureStore, LogRepository, Position, RawRecord},
+        ports::{
+            AppendOutcome, Clock, DeadLetter, DeadLetterReason, ErasureRequest, ErasureStore, LogRepository, Position,
+            RawRecord,
+        },
     },
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -124,8 +123,10 @@ async fn what_is_received_after_the_job_began_stays(harness: &mut impl Repositor
 
 async fn logs_before_a_time_go(harness: &mut impl RepositoryHarness) {
     let (logs, erasure) = (harness.logs(), harness.erasure());
-    let events: Vec<Event> =
-        [5, 9, 10, 11, 9, 2, 9, 9, 9].into_iter().map(|time| event(NewLog { timestamp: at(time), ..log("u", "a") })).collect();
+    let events: Vec<Event> = [5, 9, 10, 11, 9, 2, 9, 9, 9]
+        .into_iter()
+        .map(|time| event(NewLog { timestamp: at(time), ..log("u", "a") }))
+        .collect();
     store(&*logs, &events).await;
     let filter = ErasureFilter::new(None, Some(at(10))).unwrap();
     let job = job("one", &filter, RECEIVED);
@@ -177,8 +178,11 @@ async fn random_erasures_leave_what_a_model_leaves(harness: &mut impl Repository
     let left = first_page(&*logs).await;
     let expected = all.iter().filter(|event| !erased(event, &filters)).count();
     assert_eq!((left.logs.len(), left.total), (expected, expected as u64));
-    let kept: HashSet<(String, i64)> =
-        all.iter().filter(|event| !erased(event, &filters)).map(|event| (event.log.user_id.as_str().to_owned(), event.log.timestamp.as_millis())).collect();
+    let kept: HashSet<(String, i64)> = all
+        .iter()
+        .filter(|event| !erased(event, &filters))
+        .map(|event| (event.log.user_id.as_str().to_owned(), event.log.timestamp.as_millis()))
+        .collect();
     let found: HashSet<(String, i64)> =
         left.logs.into_iter().map(|log| (log.user_id.unwrap(), log.timestamp.unwrap().as_millis())).collect();
     assert_eq!(found, kept);
@@ -201,7 +205,8 @@ async fn a_job_that_has_finished_does_not_know_the_user(harness: &mut impl Repos
     let owner = Uuid::now_v7();
     erasure.claim(owner, LEASE).await.unwrap().unwrap();
     erasure.finish(first.id, owner, 7, at(99)).await.unwrap();
-    let done = ErasureJob { user_id: None, state: JobState::Done, finished_at: Some(at(99)), erased: 7, ..first.clone() };
+    let done =
+        ErasureJob { user_id: None, state: JobState::Done, finished_at: Some(at(99)), erased: 7, ..first.clone() };
     assert_eq!(erasure.job(first.id).await.unwrap(), Some(done.clone()));
     // Begun once more it stays done, and what it keeps away is still that user's events alone.
     assert_eq!(erasure.begin(&first).await.unwrap(), done);
@@ -255,7 +260,10 @@ async fn reopening_keeps_jobs_and_rules(harness: &mut impl RepositoryHarness) {
 
 async fn the_retention_keeps_old_events_away_until_it_moves_back(harness: &mut impl RepositoryHarness) {
     let (logs, erasure) = (harness.logs(), harness.erasure());
-    let aged = |time: i64, received: i64| Event { received_at: at(received), ..event(NewLog { timestamp: at(time), ..log("u", "a") }) };
+    let aged = |time: i64, received: i64| Event {
+        received_at: at(received),
+        ..event(NewLog { timestamp: at(time), ..log("u", "a") })
+    };
     let outcomes = async |events: &[Event]| {
         settle(&*erasure).await;
         logs.append(&number(&*logs, events).await).await.unwrap()
@@ -267,7 +275,10 @@ async fn the_retention_keeps_old_events_away_until_it_moves_back(harness: &mut i
     assert_eq!(outcomes(&[aged(19, 400), aged(20, 400)]).await, [away.clone(), kept.clone()]);
     // Further back: what was received so far stays away, what comes from now on does not.
     erasure.retain_from(Some(at(10)), at(500)).await.unwrap();
-    assert_eq!(outcomes(&[aged(19, 500), aged(19, 501), aged(9, 501)]).await, [away.clone(), kept.clone(), away.clone()]);
+    assert_eq!(
+        outcomes(&[aged(19, 500), aged(19, 501), aged(9, 501)]).await,
+        [away.clone(), kept.clone(), away.clone()]
+    );
     erasure.retain_from(None, at(600)).await.unwrap();
     assert_eq!(outcomes(&[aged(9, 600), aged(9, 601)]).await, [away, kept]);
 }
@@ -362,7 +373,11 @@ async fn an_erased_user_leaves_the_embedded_dead_letters_too() {
     assert_eq!(store.erase_dead_letters(&of_user("u"), Some(at(5))).await.unwrap(), 1);
     drop(store);
     place.stop();
-    let left = crate::place::query(place.path(), "logs.db", "SELECT position FROM dead_letters WHERE value IS NOT NULL ORDER BY position");
+    let left = crate::place::query(
+        place.path(),
+        "logs.db",
+        "SELECT position FROM dead_letters WHERE value IS NOT NULL ORDER BY position",
+    );
     assert_eq!(left, [-2, -1]);
     let verdict = place.verify().await;
     assert!(verdict.faults.is_empty(), "{:?}", verdict.faults);

@@ -40,7 +40,8 @@ fn total(service: &Service, query: &str) -> u64 {
 
 /// Posts so many logs of the user, in lines.
 fn post_many(service: &Service, user: &str, count: usize) {
-    let lines: String = (0..count).map(|n| format!("{}\n", json!({"userId": user, "action": format!("a{n}")}))).collect();
+    let lines: String =
+        (0..count).map(|n| format!("{}\n", json!({"userId": user, "action": format!("a{n}")}))).collect();
     let request = service.request("POST", "/api/logs/batch").header("content-type", "application/x-ndjson");
     let answer = Answer::of(request.header("prefer", "return=minimal").body(lines).send().unwrap());
     assert_eq!((answer.status, &answer.body["accepted"]), (200, &json!(count)), "{answer:?}");

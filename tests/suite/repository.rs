@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use eyego::domain::{
     Event, EventId, LogFilter, LogId, Metadata, NewLog, NumberedEvent, PageRequest,
     ports::{
-        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogRepository, Position, RawRecord,
-        Receipt,
+        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogRepository, Position,
+        RawRecord, Receipt,
     },
 };
 

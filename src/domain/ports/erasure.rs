@@ -95,7 +95,11 @@ pub trait ErasureStore: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`: call again.
-    async fn erase_dead_letters(&self, filter: &ErasureFilter, received_up_to: Option<Timestamp>) -> Result<u64, PortError>;
+    async fn erase_dead_letters(
+        &self,
+        filter: &ErasureFilter,
+        received_up_to: Option<Timestamp>,
+    ) -> Result<u64, PortError>;
 
     /// All rules as they are now.
     ///

@@ -22,10 +22,10 @@ pub(super) fn erase(connection: &Connection, request: &ErasureRequest) -> rusqli
         erased += u64::from(delete_one(connection, "id", id)?);
     }
     let is_full = doomed.len() == request.most as usize;
-    let next = doomed.last().filter(|_| is_full).map(|(id, timestamp, _)| Place {
-        timestamp: Some(Timestamp::from_millis(*timestamp)),
-        id: LogId::new(*id),
-    });
+    let next = doomed
+        .last()
+        .filter(|_| is_full)
+        .map(|(id, timestamp, _)| Place { timestamp: Some(Timestamp::from_millis(*timestamp)), id: LogId::new(*id) });
     Ok(ErasureStep { erased, next })
 }
 

@@ -17,9 +17,8 @@ pub(super) struct RuleCache(Arc<Mutex<Option<(i64, Arc<ErasureRules>)>>>);
 impl RuleCache {
     /// The rules as this transaction sees them.
     pub(super) fn read(&self, connection: &Connection) -> rusqlite::Result<Arc<ErasureRules>> {
-        let version: i64 = connection
-            .prepare_cached("SELECT rules_version FROM counters")?
-            .query_row([], |row| row.get(0))?;
+        let version: i64 =
+            connection.prepare_cached("SELECT rules_version FROM counters")?.query_row([], |row| row.get(0))?;
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
             Some((known, rules)) if *known == version => Ok(Arc::clone(rules)),
@@ -124,9 +123,7 @@ pub(super) fn jobs(connection: &Connection, most: u32) -> rusqlite::Result<Vec<E
 
 /// The oldest that has not finished; from now on it runs.
 pub(super) fn claim(connection: &Connection) -> rusqlite::Result<Option<ErasureJob>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM erasure_jobs WHERE finished_at IS NULL ORDER BY created_at, id LIMIT 1"
-    );
+    let sql = format!("SELECT {COLUMNS} FROM erasure_jobs WHERE finished_at IS NULL ORDER BY created_at, id LIMIT 1");
     let Some(job) = connection.prepare_cached(&sql)?.query_row([], read_job).optional()? else { return Ok(None) };
     let running = JobState::Running;
     connection

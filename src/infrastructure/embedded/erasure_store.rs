@@ -73,7 +73,11 @@ impl ErasureStore for EmbeddedStore {
         self.write(move |connection| erase::erase(connection, &request)).await
     }
 
-    async fn erase_dead_letters(&self, filter: &ErasureFilter, received_up_to: Option<Timestamp>) -> Result<u64, PortError> {
+    async fn erase_dead_letters(
+        &self,
+        filter: &ErasureFilter,
+        received_up_to: Option<Timestamp>,
+    ) -> Result<u64, PortError> {
         let filter = filter.clone();
         self.write(move |connection| erase::erase_dead_letters(connection, &filter, received_up_to)).await
     }

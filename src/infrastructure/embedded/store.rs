@@ -84,7 +84,14 @@ impl EmbeddedStore {
         let next_id = store_writes::next_id(&connection).map_err(failed)?;
         let readers = ReadPool::open(&file, READERS, &alarm)?;
         let writer = Writer::start("logs-writer", Urgency::Drain, connection, NoHook, &alarm)?;
-        Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock, queue, rules: RuleCache::default() })
+        Ok(Self {
+            writer,
+            readers,
+            next_id: Arc::new(AtomicI64::new(next_id)),
+            clock,
+            queue,
+            rules: RuleCache::default(),
+        })
     }
 
     /// Whether writing works.

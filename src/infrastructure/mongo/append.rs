@@ -28,8 +28,11 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
     let mut outcomes = insert_by(store, batch, &known.rules).await?;
     if known.at.elapsed() > RULES_HOLD {
         let now = store.rules_of_late(Duration::ZERO).await?;
-        let erased: HashSet<EventId> =
-            batch.iter().filter(|numbered| now.rules.cover(&numbered.event)).map(|numbered| numbered.event.id).collect();
+        let erased: HashSet<EventId> = batch
+            .iter()
+            .filter(|numbered| now.rules.cover(&numbered.event))
+            .map(|numbered| numbered.event.id)
+            .collect();
         if !erased.is_empty() {
             remove(store, &erased).await?;
             let of_erased = outcomes.iter_mut().zip(batch).filter(|(_, numbered)| erased.contains(&numbered.event.id));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bson::{Binary, Bson, Document, RawDocument, RawDocumentBuf, doc, spec::BinarySubtype};
+use bson::{Binary, Bson, Document, RawDocument, RawDocumentBuf, doc, raw::RawBson, spec::BinarySubtype};
 use futures_util::TryStreamExt;
 use mongodb::options::{ReadConcern, ReturnDocument};
 use uuid::Uuid;
@@ -29,8 +29,9 @@ impl MongoStore {
     async fn jobs_where(&self, condition: Document, most: i64) -> Result<Vec<ErasureJob>, PortError> {
         let found: Vec<RawDocumentBuf> = self
             .call(PATIENCE, move |handles| async move {
-                let jobs = handles.erasure_jobs().find(condition).sort(doc! {"createdAt": -1, "_id": 1}).limit(most);
-                jobs.read_concern(ReadConcern::majority()).await?.try_collect().await
+                let jobs = handles.erasure_jobs();
+                let found = jobs.find(condition).sort(doc! {"createdAt": -1, "_id": 1}).limit(most);
+                found.read_concern(ReadConcern::majority()).await?.try_collect().await
             })
             .await
             .map_err(|failure| failure.while_trying("read jobs"))?;
@@ -164,7 +165,7 @@ async fn erase(handles: &Handles, request: &ErasureRequest) -> mongodb::error::R
     let mut keys = Vec::with_capacity(found.len());
     for document in &found {
         if let Some(key) = document.get("_id")? {
-            keys.push(Bson::try_from(key.to_raw_bson())?);
+            keys.push(Bson::try_from(RawBson::from(key))?);
         }
     }
     let erased = match keys.is_empty() {
@@ -277,7 +278,8 @@ mod tests {
     fn what_is_selected_has_every_condition() {
         let filter = ErasureFilter::new(Some("$gt".to_owned()), Some(Timestamp::from_millis(9))).unwrap();
         let request = ErasureRequest { filter, received_up_to: None, after: None, most: 1 };
-        let expected = doc! {"$and": [{"userId": {"$eq": "$gt"}}, {"timestamp": {"$lt": date(Timestamp::from_millis(9))}}]};
+        let expected =
+            doc! {"$and": [{"userId": {"$eq": "$gt"}}, {"timestamp": {"$lt": date(Timestamp::from_millis(9))}}]};
         assert_eq!(selected(&request), (expected, doc! {"id": 1}));
     }
 }
