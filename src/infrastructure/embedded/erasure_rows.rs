@@ -12,7 +12,10 @@ const COLUMNS: &str = "id, kind, user_id, before, received_up_to, state, created
 
 /// The rules, read again when they have changed. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RuleCache(Arc<Mutex<Option<(i64, Arc<ErasureRules>)>>>);
+pub(super) struct RuleCache(Arc<Mutex<Option<KnownRules>>>);
+
+/// With the version that they were read at.
+type KnownRules = (i64, Arc<ErasureRules>);
 
 impl RuleCache {
     /// The rules as this transaction sees them.
