@@ -9,8 +9,8 @@
 //!    -> infrastructure::{kafka | embedded} (wire decodes; what it cannot is data: Malformed)
 //!    -> application::ingestion (worker, policy) -> port LogRepository::append
 //!    -> infrastructure::{mongo | embedded}      -> commit
-//! GET query -> api::dto::list_logs -> handler -> domain::LogFilter + PageRequest -> log_service
-//!    -> LogRepository::find -> api::dto::log -> JSON
+//! GET query -> api::dto::{list_logs, filter}, api::cursor -> handler -> application::{log_service, paging}
+//!    -> LogRepository::{find, count} -> api::dto::log -> JSON
 //! ```
 //!
 //! A 202 promises that the log is on the bus for good and that the store will hold it exactly once. It does not promise

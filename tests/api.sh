@@ -296,5 +296,22 @@ for n in 1 2 3; do
 done
 ask GET "/api/logs?$both&limit=5&page=4"
 expect 'pages: beyond the end is empty' 200 'page(12, 4, 5)'
+ask GET "/api/logs?$both&limit=5&page=200001"
+expect 'pages: too deep, the cursor is named' 400 'error() and "cursor" in body["error"]'
+
+ids='[entry["id"] for entry in body["logs"]]'
+ask GET "/api/logs?$both&limit=5&count=none&sort=-id"
+expect 'cursor: the first page, without a total' 200 "$ids == $all[:6:-1] and 'total' not in body"
+cursor=$(value 'body["nextCursor"]')
+ask GET "/api/logs?$both&limit=5&count=none&sort=-id&cursor=$cursor"
+expect 'cursor: the second page' 200 "$ids == $all[6:1:-1] and 'page' not in body"
+ask GET "/api/logs?$both&limit=5&sort=-id&cursor=$(value 'body["nextCursor"]')"
+expect 'cursor: the last page' 200 "$ids == $all[1::-1] and body['total'] == 12 and body['totalIsExact']"
+ask GET "/api/logs?limit=5&sort=-id&cursor=$cursor"
+expect 'cursor: 400 with another filter' 400 'error() and body["code"] == "invalid_cursor"'
+ask GET "/api/logs?$both&sort=-timestamp&limit=2"
+expect 'sort: the newest timestamps' 200 'days() == ["2025-03-12", "2025-03-11"]'
+ask GET "/api/logs?$both&actionPrefix=upd"
+expect 'filter: prefix of the action' 200 "page(4) and set(actions()) == {'update-$run'}"
 
 printf '%s passed, 0 failed\n' "$passed"

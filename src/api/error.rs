@@ -63,6 +63,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
             ServiceError::StoreNotConfigured => ErrorCode::StoreNotConfigured,
             ServiceError::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
+            ServiceError::QueryTimeout(_) => {
+                let detail = "narrow it by userId, by startDate and endDate, or leave the total out by count=none";
+                return Self { detail: Some(detail.to_owned()), ..Self::caused_by(ErrorCode::QueryTimeout, error) };
+            }
             ServiceError::PageTooLarge => {
                 let detail = format!("the logs of a page may take {MAX_PAGE_BYTES} bytes: ask for a smaller limit");
                 return Self::new(ErrorCode::PageTooLarge, detail);

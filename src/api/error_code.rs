@@ -48,8 +48,19 @@ error_codes! {
     InvalidPage => BAD_REQUEST, "invalid_page", "Invalid parameter: page";
     InvalidLimit => BAD_REQUEST, "invalid_limit", "Invalid parameter: limit";
     PageTooLarge => BAD_REQUEST, "page_too_large", "The page is too large";
+    PageTooDeep => BAD_REQUEST, "page_too_deep", "The page is too far behind: go on with cursor";
+    InvalidCursor => BAD_REQUEST, "invalid_cursor", "Invalid parameter: cursor";
+    InvalidSort => BAD_REQUEST, "invalid_sort", "Invalid parameter: sort";
+    InvalidCount => BAD_REQUEST, "invalid_count", "Invalid parameter: count";
+    InvalidMetadataFilter => BAD_REQUEST, "invalid_metadata_filter", "Invalid parameter: metadata";
     InvalidStartDate => BAD_REQUEST, "invalid_start_date", "Invalid parameter: startDate";
     InvalidEndDate => BAD_REQUEST, "invalid_end_date", "Invalid parameter: endDate";
+    UnknownParameter => BAD_REQUEST, "unknown_parameter", "Unknown parameter";
+    MissingSelection => BAD_REQUEST, "missing_selection", "Missing parameter: userId or before";
+    InvalidBefore => BAD_REQUEST, "invalid_before", "Invalid parameter: before";
+    InvalidDryRun => BAD_REQUEST, "invalid_dry_run", "Invalid parameter: dryRun";
+    InvalidToken => BAD_REQUEST, "invalid_token", "Invalid parameter: token";
+    InvalidJobId => BAD_REQUEST, "invalid_job_id", "Invalid job ID format";
     InvalidWait => BAD_REQUEST, "invalid_wait", "Invalid parameter: wait";
     InvalidPurpose => BAD_REQUEST, "invalid_purpose", "Invalid parameter: for";
     TooManyValues => BAD_REQUEST, "too_many_values", "A query parameter has too many values";
@@ -57,6 +68,7 @@ error_codes! {
     InvalidEventId => BAD_REQUEST, "invalid_event_id", "Invalid event ID format";
     LogNotFound => NOT_FOUND, "log_not_found", "Log not found";
     EventNotFound => NOT_FOUND, "event_not_found", "Event not found";
+    JobNotFound => NOT_FOUND, "job_not_found", "Job not found";
     RouteNotFound => NOT_FOUND, "route_not_found", "Route not found";
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed";
     BodyTimeout => REQUEST_TIMEOUT, "body_timeout", "Request body did not arrive in time";
@@ -71,6 +83,7 @@ error_codes! {
     QueueUnavailable => SERVICE_UNAVAILABLE, "queue_unavailable", "The log was not taken; try again";
     BusUnavailable => SERVICE_UNAVAILABLE, "bus_unavailable", "The bus is away; try again";
     StoreUnavailable => SERVICE_UNAVAILABLE, "store_unavailable", "The store is away; try again";
+    QueryTimeout => SERVICE_UNAVAILABLE, "query_timeout", "The query takes too long: narrow it";
     StoreNotConfigured => SERVICE_UNAVAILABLE, "store_not_configured", "This instance only takes logs";
     Overloaded => SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; try again";
     TooManyWaiters => SERVICE_UNAVAILABLE, "too_many_waiters", "Too many requests wait for events; try again";

@@ -1,7 +1,9 @@
 //! HTTP: routes, handlers, what requests and answers look like, and the mapping of errors to statuses.
 
 mod batch;
+mod cursor;
 pub mod dto;
+mod erasure_token;
 mod error;
 mod error_code;
 mod extract;

@@ -6,10 +6,13 @@ use metrics::{Counter, counter};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::stored_signal::StoredSignal;
+use super::{
+    paging::{Page, PageLimits, PageQuery, Pages, store_error},
+    stored_signal::StoredSignal,
+    tip_watch::TipWatch,
+};
 use crate::domain::{
-    Action, ActivityLog, Event, EventId, IdempotencyKey, LogFilter, LogId, LogPage, Metadata, NewLog, PageRequest,
-    Timestamp, UserId,
+    Action, ActivityLog, Event, EventId, IdempotencyKey, LogId, Metadata, NewLog, Timestamp, UserId,
     ports::{Clock, DeleteOutcome, EventPublisher, LogRepository, PortError, PortErrorKind, PublishOutcome, Receipt},
 };
 
@@ -45,6 +48,8 @@ pub enum ServiceError {
     StoreNotConfigured,
     #[error("the store is away")]
     StoreUnavailable(#[source] PortError),
+    #[error("the query takes too long")]
+    QueryTimeout(#[source] PortError),
     #[error("the page is too large")]
     PageTooLarge,
     #[error("the store failed")]
@@ -55,6 +60,13 @@ pub enum ServiceError {
     TooManyWaiters,
 }
 
+/// How logs are read.
+#[derive(Debug)]
+pub struct Reading {
+    pub tip: Arc<TipWatch>,
+    pub limits: PageLimits,
+}
+
 /// The use cases around logs.
 pub struct LogService {
     publisher: Arc<dyn EventPublisher>,
@@ -63,6 +75,7 @@ pub struct LogService {
     signal: StoredSignal,
     waiters: Semaphore,
     page_reads: Semaphore,
+    reading: Reading,
     published: Published,
     stop: CancellationToken,
 }
@@ -108,11 +121,13 @@ impl LogService {
         repository: Option<Arc<dyn LogRepository>>,
         clock: Arc<dyn Clock>,
         signal: StoredSignal,
+        reading: Reading,
         max_waiters: usize,
         stop: CancellationToken,
     ) -> Self {
         let (waiters, page_reads) = (Semaphore::new(max_waiters), Semaphore::new(MAX_PAGE_READS));
-        Self { publisher, repository, clock, signal, waiters, page_reads, published: Published::default(), stop }
+        let published = Published::default();
+        Self { publisher, repository, clock, signal, waiters, page_reads, reading, published, stop }
     }
 
     /// Publishes the log. `Ok` means that it is durable and will be stored exactly once; the id is the same for every
@@ -157,10 +172,10 @@ impl LogService {
         Event { id, received_at, log }
     }
 
-    pub async fn list(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, ServiceError> {
+    pub async fn list(&self, query: &PageQuery) -> Result<Page, ServiceError> {
         let _turn = self.page_reads.acquire().await;
-        let page = self.repository()?.find(filter, page).await.map_err(store_error)?;
-        if page.cut_short { Err(ServiceError::PageTooLarge) } else { Ok(page) }
+        let Reading { tip, limits } = &self.reading;
+        Pages { repository: self.repository()?, clock: &*self.clock, tip, limits: *limits }.read(query).await
     }
 
     pub async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, ServiceError> {
@@ -199,12 +214,5 @@ impl LogService {
 
     fn repository(&self) -> Result<&dyn LogRepository, ServiceError> {
         self.repository.as_deref().ok_or(ServiceError::StoreNotConfigured)
-    }
-}
-
-fn store_error(error: PortError) -> ServiceError {
-    match error.kind() {
-        PortErrorKind::Unavailable | PortErrorKind::Closed => ServiceError::StoreUnavailable(error),
-        PortErrorKind::Rejected | PortErrorKind::Corrupt => ServiceError::StoreFailed(error),
     }
 }

@@ -22,17 +22,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, About, Intake, LogState, OpsState, ServerLimits},
     application::{
+        erasure_service::{ErasureParts, ErasureService, PreviewLimits},
+        erasure_worker::ErasureWorker,
         health_service::{HealthParts, HealthService},
         lag_watch::LagWatch,
         ledger_service::LedgerService,
-        log_service::LogService,
+        log_service::{LogService, Reading},
+        paging::PageLimits,
         progress::WorkerProgress,
         stored_signal::StoredSignal,
+        tip_watch::TipWatch,
     },
-    config::{Backend, HttpSettings, Problem, Role, Settings},
+    config::{Backend, HttpSettings, Problem, QuerySettings, Role, Settings},
     domain::{
         MAX_PAGE_BYTES,
-        ports::{Clock, EventPublisher, LogRepository, Probe, Status},
+        ports::{Clock, ErasureStore, EventPublisher, LogRepository, Probe, Status},
     },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{EndSignals, Lifecycle, Verdict},
@@ -71,6 +75,7 @@ struct Surroundings<'a> {
 struct BackendParts {
     publisher: Arc<dyn EventPublisher>,
     repository: Option<Arc<dyn LogRepository>>,
+    erasure: Option<Arc<dyn ErasureStore>>,
     bus: Arc<dyn Probe>,
     store: Option<Arc<dyn Probe>>,
     worker: Option<Arc<dyn Probe>>,
@@ -151,6 +156,15 @@ impl Application {
             };
             lifecycle.spawn("lag", watching).await;
         }
+        if let Some(store) = parts.erasure.clone().filter(|_| settings.role != Role::Api) {
+            let clock = Arc::clone(&around.clock);
+            let worker = ErasureWorker::new(store, clock, settings.retention_days, lifecycle.stop_token());
+            let working = async move {
+                worker.run().await;
+                Ok(())
+            };
+            lifecycle.spawn("erasure", working).await;
+        }
         // Whoever is answered may ask for the end, and it has to be an orderly one.
         let signals = EndSignals::listen().map_err(StartError::Signals)?;
         let closing = serve_http(listener, parts, around).await;
@@ -200,12 +214,27 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
     );
     let about = About { backend: parts.backend, role: role_word(settings.role) };
     let ops = OpsState { health: Arc::new(health), about, ledger: parts.ledger, metrics: telemetry::metrics };
+    let reading = reading(&settings.query);
+    if let Some(repository) = parts.repository.clone().filter(|_| has_api) {
+        let watching = Arc::clone(&reading.tip).run(repository, stop.clone());
+        lifecycle
+            .spawn("tip", async move {
+                watching.await;
+                Ok(())
+            })
+            .await;
+    }
+    let erasure = parts.repository.clone().zip(parts.erasure);
+    let erasure = erasure.map(|(repository, jobs)| ErasureParts { repository, jobs });
+    let previews = PreviewLimits { count_cap: settings.query.count_cap, max_time: settings.query.timeout };
     let logs = has_api.then(|| LogState {
+        erasure: Arc::new(ErasureService::new(erasure, Arc::clone(&clock), previews)),
         logs: Arc::new(LogService::new(
             parts.publisher,
             parts.repository,
             clock,
             signal,
+            reading,
             http.max_waiters,
             stop.clone(),
         )),
@@ -222,6 +251,14 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
         })
         .await;
     parts.closing
+}
+
+fn reading(query: &QuerySettings) -> Reading {
+    let QuerySettings { timeout, count_cap, cursor_lag } = *query;
+    Reading {
+        tip: Arc::new(TipWatch::new(cursor_lag)),
+        limits: PageLimits { count_cap, max_time: timeout, cursor_lag },
+    }
 }
 
 fn intake(http: &HttpSettings) -> Intake {

@@ -64,8 +64,12 @@ pub const CATALOG: &[Setting] = &[
     setting("HEADER_TIMEOUT", "75s", "How long a connection may idle or take to send a request's head"),
     setting("BODY_TIMEOUT", "10s", "How long a request's body may take to arrive"),
     setting("SHUTDOWN_TIMEOUT", "25s", "How long a shutdown may take before it is cut short"),
+    setting("QUERY_TIMEOUT", "10s", "How long a query may take before it is broken off with 503"),
+    setting("COUNT_CAP", "100000", "Totals of filtered logs are exact up to here"),
+    setting("CURSOR_LAG", "2s", "How long a cursor that has come to the end waits for logs with lower ids"),
     setting("CORS_ORIGINS", "", "Origins that browsers may call from, separated by commas, or *; none by default"),
     setting("TOMBSTONE_DAYS", "0", "Days for which deleted logs are kept from coming back; 0 is for ever"),
+    setting("RETENTION_DAYS", "0", "Days for which logs are kept, by their timestamps; 0 is for ever"),
     setting("LOG_LEVEL", "info", "error, warn, info, debug or trace, or a filter such as info,eyego=debug"),
     setting("LOG_FORMAT", "text", "text or json"),
 ];

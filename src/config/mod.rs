@@ -12,7 +12,7 @@ pub use bench::{BenchOptions, BenchTarget};
 pub use catalog::{CATALOG, Setting};
 pub use cli::{Command, Invocation, parse as parse_command_line};
 pub use settings::{
-    Backend, EmbeddedSettings, HttpSettings, KafkaSettings, LogFormat, MongoSettings, Problem, Role, Secret, Settings,
-    StartPosition, ValueCheck,
+    Backend, EmbeddedSettings, HttpSettings, KafkaSettings, LogFormat, MongoSettings, Problem, QuerySettings, Role,
+    Secret, Settings, StartPosition, ValueCheck,
 };
 pub use source::{Layer, Layers};

@@ -78,6 +78,16 @@ pub struct HttpSettings {
 }
 
 #[derive(Debug, Clone)]
+pub struct QuerySettings {
+    /// How long a query may take.
+    pub timeout: Duration,
+    /// Totals are exact up to here.
+    pub count_cap: u64,
+    /// How long a cursor waits for logs with lower ids.
+    pub cursor_lag: Duration,
+}
+
+#[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
     pub data_dir: PathBuf,
 }
@@ -122,7 +132,10 @@ pub struct Settings {
     pub role: Role,
     pub http: HttpSettings,
     pub backend: Backend,
+    pub query: QuerySettings,
     pub tombstone_days: u32,
+    /// 0 keeps logs for ever.
+    pub retention_days: u32,
     pub shutdown_timeout: Duration,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -165,7 +178,9 @@ impl Settings {
         });
         let http = reader.http();
         let backend = reader.backend(role);
+        let query = reader.query();
         let tombstone_days = reader.number("TOMBSTONE_DAYS", 0, 36_500);
+        let retention_days = reader.number("RETENTION_DAYS", 0, 36_500);
         let shutdown_timeout = reader.value("SHUTDOWN_TIMEOUT", parse::duration);
         let log_level = reader.text("LOG_LEVEL");
         let log_format = reader
@@ -175,7 +190,9 @@ impl Settings {
                 role: role?,
                 http: http?,
                 backend: backend?,
+                query: query?,
                 tombstone_days: u32::try_from(tombstone_days?).ok()?,
+                retention_days: u32::try_from(retention_days?).ok()?,
                 shutdown_timeout: shutdown_timeout?,
                 log_level,
                 log_format: log_format?,
@@ -221,6 +238,13 @@ impl Reader<'_> {
 
     fn size(&mut self, name: &'static str, least: u64, most: u64) -> Option<usize> {
         self.number(name, least, most).and_then(|number| usize::try_from(number).ok())
+    }
+
+    fn query(&mut self) -> Option<QuerySettings> {
+        let timeout = self.value("QUERY_TIMEOUT", parse::duration);
+        let count_cap = self.number("COUNT_CAP", 1, 1_000_000_000);
+        let cursor_lag = self.value("CURSOR_LAG", parse::duration);
+        Some(QuerySettings { timeout: timeout?, count_cap: count_cap?, cursor_lag: cursor_lag? })
     }
 
     fn http(&mut self) -> Option<HttpSettings> {

@@ -4,6 +4,7 @@
 //! constructor checks.
 
 mod account;
+mod erasure;
 mod event;
 mod event_id;
 mod filter;
@@ -11,13 +12,16 @@ mod idempotency_key;
 mod log_fields;
 mod log_id;
 mod metadata;
+mod metadata_match;
 mod page;
 pub mod ports;
+mod query;
 mod start_at;
 mod text;
 mod timestamp;
 
 pub use account::{Account, Fate, PartitionOffsets, Tally};
+pub use erasure::{ErasureFilter, ErasureJob, ErasureRule, ErasureRules, JobId, JobKind, JobState, UserDigest};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
 pub use filter::LogFilter;
@@ -25,7 +29,9 @@ pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use log_fields::{FieldProblem, FieldRules, FieldsProblem, LogFields, read_text, read_timestamp};
 pub use log_id::{IdRange, LogId};
 pub use metadata::{Metadata, MetadataProblem, MetadataSeed, MetadataWriter};
-pub use page::{LogPage, MAX_PAGE_BYTES, MAX_PAGE_LIMIT, PageBuilder, PageRequest};
+pub use metadata_match::{InvalidMetadataMatch, MetadataMatch, MetadataNumber};
+pub use page::{Count, LogSlice, MAX_PAGE_BYTES, MAX_PAGE_LIMIT, PageRequest, SliceBuilder};
+pub use query::{From, LogQuery, Order, Place};
 pub use start_at::StartAt;
 pub use text::{Action, InvalidText, MAX_TEXT_CHARS, UserId, number_as_text};
 pub use timestamp::{InvalidTimestamp, Moment, Timestamp};

@@ -1,4 +1,4 @@
-//! Pages: which part of the matching logs is asked for, and what comes back.
+//! Pages: which part of the matching logs is asked for by number, and what comes back.
 
 use super::ActivityLog;
 
@@ -30,58 +30,69 @@ impl PageRequest {
     pub fn offset(self) -> u64 {
         (self.page - 1).saturating_mul(u64::from(self.limit)).min(i64::MAX as u64)
     }
-
-    pub fn total_pages(self, total: u64) -> u64 {
-        total.div_ceil(u64::from(self.limit))
-    }
 }
 
 /// The most that the logs of one page may take in memory: what keeps a page of large logs from filling it.
 pub const MAX_PAGE_BYTES: usize = 8 << 20;
 
-/// One page of logs by ascending id, with the number of all that match.
+/// A part of the matching logs, in the order asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LogPage {
+pub struct LogSlice {
     pub logs: Vec<ActivityLog>,
-    pub total: u64,
-    /// The logs were cut short at [`MAX_PAGE_BYTES`]: this is not the page that was asked for.
+    /// More follow.
+    pub more: bool,
+    /// They were cut short at [`MAX_PAGE_BYTES`]: there are fewer than were asked for.
     pub cut_short: bool,
 }
 
-/// Collects a page's logs up to [`MAX_PAGE_BYTES`]. One log always fits.
-#[derive(Debug, Default)]
-pub struct PageBuilder {
+/// How many logs match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    pub number: u64,
+    /// Else there are more than that.
+    pub is_exact: bool,
+}
+
+impl Count {
+    pub fn exactly(number: u64) -> Self {
+        Self { number, is_exact: true }
+    }
+
+    /// Of what was counted no further than one beyond the cap.
+    pub fn capped(counted: u64, cap: u64) -> Self {
+        Self { number: counted.min(cap), is_exact: counted <= cap }
+    }
+}
+
+/// Collects so many logs, and no more than [`MAX_PAGE_BYTES`] of them. One log always fits.
+#[derive(Debug)]
+pub struct SliceBuilder {
     logs: Vec<ActivityLog>,
+    limit: usize,
     bytes: usize,
+    more: bool,
     cut_short: bool,
 }
 
-impl PageBuilder {
+impl SliceBuilder {
+    pub fn new(limit: u32) -> Self {
+        Self { logs: Vec::new(), limit: limit as usize, bytes: 0, more: false, cut_short: false }
+    }
+
     /// Takes the log; `false` where there is no room for it, and nothing more is to be read.
     pub fn push(&mut self, log: ActivityLog) -> bool {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         self.bytes += 128 + text(&log.user_id) + text(&log.action) + log.metadata.as_str().len();
-        self.cut_short = self.bytes > MAX_PAGE_BYTES && !self.logs.is_empty();
-        if !self.cut_short {
+        self.cut_short = self.bytes > MAX_PAGE_BYTES && !self.logs.is_empty() && self.logs.len() < self.limit;
+        self.more = self.cut_short || self.logs.len() == self.limit;
+        if !self.more {
             self.logs.push(log);
         }
-        !self.cut_short
+        !self.more
     }
 
-    pub fn len(&self) -> usize {
-        self.logs.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.logs.is_empty()
-    }
-
-    pub fn is_cut_short(&self) -> bool {
-        self.cut_short
-    }
-
-    pub fn finish(self, total: u64) -> LogPage {
-        LogPage { logs: self.logs, total, cut_short: self.cut_short }
+    pub fn finish(self) -> LogSlice {
+        LogSlice { logs: self.logs, more: self.more, cut_short: self.cut_short }
     }
 }
 
@@ -94,11 +105,5 @@ mod tests {
         let page = PageRequest::new(u64::MAX, 1000).unwrap();
         assert_eq!(page.offset(), i64::MAX as u64);
         assert_eq!(PageRequest::new(3, 10).unwrap().offset(), 20);
-    }
-
-    #[test]
-    fn pages_are_counted_up() {
-        let page = PageRequest::new(1, 10).unwrap();
-        assert_eq!([0, 1, 10, 11].map(|total| page.total_pages(total)), [0, 1, 1, 2]);
     }
 }

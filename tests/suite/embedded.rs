@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use eyego::{
-    domain::ports::{DeadLetters, EventPublisher, EventSource, LogRepository, PublishOutcome},
+    domain::ports::{DeadLetters, ErasureStore, EventPublisher, EventSource, LogRepository, PublishOutcome},
     infrastructure::{
         clock::SystemClock,
         embedded::{DataFolder, EmbeddedQueue, EmbeddedStore, FolderError},
@@ -44,6 +44,10 @@ impl Harness for EmbeddedHarness {
 
 impl RepositoryHarness for EmbeddedHarness {
     fn logs(&self) -> Arc<dyn LogRepository> {
+        self.store()
+    }
+
+    fn erasure(&self) -> Arc<dyn ErasureStore> {
         self.store()
     }
 

@@ -8,14 +8,14 @@ use std::{
 };
 
 use eyego::{
-    domain::{LogFilter, PageRequest, ports::LogRepository, ports::PortErrorKind},
+    domain::{LogFilter, PageRequest, ports::PortErrorKind},
     infrastructure::embedded::FolderError,
 };
 
 use crate::{
     place::{Place, open, refusal},
     service::{Service, eventually, eyego, log},
-    support::some_events,
+    support::{list, some_events},
 };
 
 /// Enough to fill many pages.
@@ -127,7 +127,7 @@ async fn whoever_meets_damage_raises_the_alarm() {
     let everything = LogFilter { user_ids: vec!["user1".to_owned()], ..LogFilter::default() };
     let mut kinds = Vec::new();
     for page in 1..=3 {
-        if let Err(error) = store.find(&everything, PageRequest::new(page, 1000).unwrap()).await {
+        if let Err(error) = list(&**store, &everything, PageRequest::new(page, 1000).unwrap()).await {
             kinds.push(error.kind());
         }
     }

@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use eyego::{
     domain::{
         LogId, Metadata, NewLog, NumberedEvent,
-        ports::{AppendOutcome, DeadLetters, LogRepository, Probe, Status},
+        ports::{AppendOutcome, DeadLetters, ErasureStore, LogRepository, Probe, Status},
     },
     infrastructure::mongo::{DeadLetterIndex, MongoOptions, MongoStore},
 };
@@ -128,6 +128,10 @@ impl RepositoryHarness for MongoHarness {
         self.store.clone()
     }
 
+    fn erasure(&self) -> Arc<dyn ErasureStore> {
+        self.store.clone()
+    }
+
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         Arc::new(DeadLetterIndex::new(self.store.clone()))
     }
@@ -240,7 +244,7 @@ async fn a_batch_larger_than_a_message_is_stored_whole() {
         for numbered in &batch {
             assert!(harness.store.get(numbered.id).await.unwrap().is_some());
         }
-        assert!(first_page(&*harness.store).await.cut_short, "more than a page may hold");
+        assert!(first_page(&*harness.store).await.logs.len() < 10, "more than a page may hold");
     })
     .await;
 }

@@ -15,7 +15,7 @@ use crate::{
     contract::Harness,
     mongo::{MongoHarness, Running, open},
     proxy::Proxy,
-    support::{eventually, first_page, number, some_events, store},
+    support::{eventually, first_page, list, number, some_events, store},
 };
 
 /// A store that reaches its server through a proxy.
@@ -46,7 +46,7 @@ impl Behind {
 }
 
 async fn read(store: &MongoStore) -> Result<u64, PortError> {
-    store.find(&LogFilter::default(), PageRequest::new(1, 10).unwrap()).await.map(|page| page.total)
+    list(store, &LogFilter::default(), PageRequest::new(1, 10).unwrap()).await.map(|page| page.total)
 }
 
 /// How long it took to be refused.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use eyego::domain::{
-    Action, Event, EventId, LogFilter, LogPage, Metadata, NewLog, NumberedEvent, PageRequest, Timestamp, UserId,
-    ports::LogRepository,
+    Action, ActivityLog, Event, EventId, From, LogFilter, LogQuery, Metadata, NewLog, NumberedEvent, Order,
+    PageRequest, Timestamp, UserId,
+    ports::{LogRepository, PortError},
 };
 
 /// How long a condition may take to become true; only how long a failing test takes. A group whose member went without
@@ -91,6 +92,30 @@ pub(crate) async fn store(logs: &dyn LogRepository, events: &[Event]) -> Vec<Num
     batch
 }
 
-pub(crate) async fn first_page(logs: &dyn LogRepository) -> LogPage {
-    logs.find(&LogFilter::default(), PageRequest::new(1, 1000).unwrap()).await.unwrap()
+/// A page by number, and how many logs match.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Listed {
+    pub(crate) logs: Vec<ActivityLog>,
+    pub(crate) total: u64,
+}
+
+/// Longer than any query of a test.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(30);
+
+pub(crate) async fn list(logs: &dyn LogRepository, filter: &LogFilter, page: PageRequest) -> Result<Listed, PortError> {
+    let query = LogQuery {
+        filter: filter.clone(),
+        order: Order::Id,
+        from: From::Offset(page.offset()),
+        up_to: None,
+        limit: page.limit(),
+        max_time: MAX_TIME,
+    };
+    let slice = logs.find(&query).await?;
+    let total = logs.count(filter, u64::MAX, MAX_TIME).await?.number;
+    Ok(Listed { logs: slice.logs, total })
+}
+
+pub(crate) async fn first_page(logs: &dyn LogRepository) -> Listed {
+    list(logs, &LogFilter::default(), PageRequest::new(1, 1000).unwrap()).await.unwrap()
 }

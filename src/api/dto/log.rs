@@ -1,8 +1,13 @@
 //! A log as it is served, and pages of them.
 
+use std::{fmt, io::Write};
+
 use utoipa::ToSchema;
 
-use crate::domain::{ActivityLog, LogId, LogPage, PageRequest};
+use crate::{
+    application::paging::PageStart,
+    domain::{ActivityLog, Count, LogId, LogSlice},
+};
 
 /// A stored log. Its fields are null only in odd documents that others wrote.
 #[derive(Debug, ToSchema)]
@@ -23,21 +28,29 @@ pub struct LogResponse {
     metadata: serde_json::Value,
 }
 
-/// A page of logs by ascending id.
+/// A page of logs.
 #[derive(Debug, ToSchema)]
 #[schema(as = LogPage)]
 #[expect(dead_code, reason = "describes the answer; it is written by write_page without a tree")]
 pub struct LogPageResponse {
     logs: Vec<LogResponse>,
-    /// How many logs match.
+    /// How many logs match, up to `COUNT_CAP`; absent with `count=none`.
     #[schema(minimum = 0)]
-    total: u64,
+    total: Option<u64>,
+    /// Absent behind a cursor.
     #[schema(minimum = 1)]
-    page: u64,
+    page: Option<u64>,
     #[schema(minimum = 1, maximum = 1000)]
     limit: u32,
+    /// Absent with `count=none`.
     #[schema(rename = "totalPages", minimum = 0)]
-    total_pages: u64,
+    total_pages: Option<u64>,
+    /// Whether there are no more than `total`; absent with `count=none`.
+    #[schema(rename = "totalIsExact")]
+    total_is_exact: Option<bool>,
+    /// Where the next page begins, also where there is none yet.
+    #[schema(rename = "nextCursor")]
+    next_cursor: String,
 }
 
 /// The JSON of one log; metadata is JSON already and goes out as it is.
@@ -47,20 +60,43 @@ pub(in crate::api) fn write_log(log: &ActivityLog) -> Vec<u8> {
     json
 }
 
+/// A page as it is written.
+pub(in crate::api) struct PageParts<'a> {
+    pub(in crate::api) slice: &'a LogSlice,
+    pub(in crate::api) count: Option<Count>,
+    pub(in crate::api) start: PageStart,
+    pub(in crate::api) limit: u32,
+    pub(in crate::api) next_cursor: &'a str,
+}
+
 /// The JSON of a page.
-pub(in crate::api) fn write_page(page: &LogPage, request: PageRequest) -> Vec<u8> {
-    let mut json = Vec::with_capacity(64 + page.logs.len() * 256);
+pub(in crate::api) fn write_page(page: &PageParts<'_>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(128 + page.slice.logs.len() * 256);
     json.extend_from_slice(b"{\"logs\":[");
-    for (index, log) in page.logs.iter().enumerate() {
+    for (index, log) in page.slice.logs.iter().enumerate() {
         if index > 0 {
             json.push(b',');
         }
         push_log(&mut json, log);
     }
-    let (total, pages) = (page.total, request.total_pages(page.total));
-    let (number, limit) = (request.page(), request.limit());
-    let tail = format!("],\"total\":{total},\"page\":{number},\"limit\":{limit},\"totalPages\":{pages}}}");
-    json.extend_from_slice(tail.as_bytes());
+    json.push(b']');
+    let mut field = |name: &str, value: &dyn fmt::Display| {
+        // A Vec always takes it.
+        let _ = write!(json, ",\"{name}\":{value}");
+    };
+    if let Some(count) = page.count {
+        field("total", &count.number);
+    }
+    if let PageStart::Number(number) = page.start {
+        field("page", &number.page());
+    }
+    field("limit", &page.limit);
+    if let Some(count) = page.count {
+        field("totalPages", &count.number.div_ceil(u64::from(page.limit)));
+        field("totalIsExact", &count.is_exact);
+    }
+    field("nextCursor", &format_args!("\"{}\"", page.next_cursor));
+    json.push(b'}');
     json
 }
 
@@ -86,7 +122,10 @@ fn push<T: serde::Serialize>(json: &mut Vec<u8>, value: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Metadata, Timestamp};
+    use crate::{
+        application::paging::Cursor,
+        domain::{Metadata, Order, PageRequest, Timestamp},
+    };
 
     #[test]
     fn a_log_has_the_fields_of_the_contract_and_nothing_else() {
@@ -99,12 +138,20 @@ mod tests {
         };
         let expected = r#"{"id":0,"userId":"user\"1","action":"login","timestamp":"2025-05-21T12:34:56.789Z","metadata":{"ip":"127.0.0.1"}}"#;
         assert_eq!(String::from_utf8(write_log(&log)).unwrap(), expected);
-        let page = LogPage { logs: vec![log.clone(), log], total: 12, cut_short: false };
-        let text = String::from_utf8(write_page(&page, PageRequest::new(2, 10).unwrap())).unwrap();
+        let slice = LogSlice { logs: vec![log.clone(), log], more: false, cut_short: false };
+        let write = |count, start| {
+            let parts = PageParts { slice: &slice, count, start, limit: 10, next_cursor: "c" };
+            String::from_utf8(write_page(&parts)).unwrap()
+        };
+        let logs = format!("\"logs\":[{expected},{expected}]");
+        let page = PageStart::Number(PageRequest::new(2, 10).unwrap());
+        let (total, pages) = ("\"total\":12", "\"totalPages\":2,\"totalIsExact\":true");
         assert_eq!(
-            text,
-            format!("{{\"logs\":[{expected},{expected}],\"total\":12,\"page\":2,\"limit\":10,\"totalPages\":2}}")
+            write(Some(Count::exactly(12)), page),
+            format!("{{{logs},{total},\"page\":2,\"limit\":10,{pages},\"nextCursor\":\"c\"}}")
         );
+        let behind = PageStart::Cursor(Cursor { place: Order::Id.start(), began: None });
+        assert_eq!(write(None, behind), format!("{{{logs},\"limit\":10,\"nextCursor\":\"c\"}}"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 pub mod batch;
 pub mod create_log;
+pub mod erasure;
 pub mod error;
+pub mod filter;
 pub mod health;
 pub mod ledger;
 pub mod list_logs;

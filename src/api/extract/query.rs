@@ -38,6 +38,15 @@ impl QueryParameters {
         taken.into_iter().map(|(_, value)| value).filter(|value| !value.is_empty()).collect()
     }
 
+    /// What follows the prefix, and the value, of each parameter that has one.
+    pub(in crate::api) fn take_prefixed(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let (taken, rest) = std::mem::take(&mut self.pairs).into_iter().partition(|(name, _)| name.starts_with(prefix));
+        self.pairs = rest;
+        let taken: Vec<(String, String)> = taken;
+        let given = taken.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
+    }
+
     /// The names that nobody took, each once.
     pub(in crate::api) fn into_names(self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -47,6 +56,16 @@ impl QueryParameters {
             }
         }
         names
+    }
+}
+
+impl QueryParameters {
+    /// Whatever nobody took is a mistake.
+    pub(in crate::api) fn refuse_rest(self) -> Result<(), ApiError> {
+        match self.into_names().first() {
+            Some(name) => Err(ApiError::new(ErrorCode::UnknownParameter, format!("there is no parameter {name}"))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -126,7 +126,13 @@ mod tests {
     use super::*;
     use crate::{
         api::{error_code::ErrorCode, state::Intake},
-        application::{log_service::LogService, stored_signal::StoredSignal},
+        application::{
+            erasure_service::{ErasureService, PreviewLimits},
+            log_service::{LogService, Reading},
+            paging::PageLimits,
+            stored_signal::StoredSignal,
+            tip_watch::TipWatch,
+        },
         domain::{
             Event, Timestamp,
             ports::{Clock, EventPublisher, PublishOutcome},
@@ -154,7 +160,10 @@ mod tests {
 
     fn state(bus: Arc<Bus>, budget: usize, answers: usize) -> LogState {
         let signal = StoredSignal::default();
-        let logs = LogService::new(bus, None, Arc::new(Stopped), signal, 0, CancellationToken::new());
+        let lag = Duration::from_secs(2);
+        let limits = PageLimits { count_cap: 1000, max_time: lag, cursor_lag: lag };
+        let reading = Reading { tip: Arc::new(TipWatch::new(lag)), limits };
+        let logs = LogService::new(bus, None, Arc::new(Stopped), signal, reading, 0, CancellationToken::new());
         let intake = Intake {
             budget: Arc::new(Semaphore::new(budget)),
             max_body_bytes: 1024,
@@ -162,7 +171,9 @@ mod tests {
             max_batch_bytes: 1 << 20,
             body_timeout: Duration::from_secs(10),
         };
-        LogState { logs: Arc::new(logs), intake, answers: Arc::new(Semaphore::new(answers)) }
+        let previews = PreviewLimits { count_cap: 1000, max_time: lag };
+        let erasure = Arc::new(ErasureService::new(None, Arc::new(Stopped), previews));
+        LogState { logs: Arc::new(logs), erasure, intake, answers: Arc::new(Semaphore::new(answers)) }
     }
 
     async fn post(state: &LogState, kind: &str, body: String) -> Result<Response, ApiError> {

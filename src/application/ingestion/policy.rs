@@ -60,9 +60,9 @@ pub(super) enum OnError {
 
 /// An infrastructure error never dead-letters: a record is poison only by what it is.
 pub(super) fn on_error(stage: Stage, kind: PortErrorKind) -> OnError {
-    use PortErrorKind::{Closed, Corrupt, Rejected, Unavailable};
+    use PortErrorKind::{Closed, Corrupt, Rejected, TooSlow, Unavailable};
     match (stage, kind) {
-        (Stage::Commit, Unavailable | Rejected) => OnError::GoOn,
+        (Stage::Commit, Unavailable | TooSlow | Rejected) => OnError::GoOn,
         // Rejected as a whole (rights, quotas, settings): an operator can mend it while we wait.
         (
             Stage::Read
@@ -72,7 +72,7 @@ pub(super) fn on_error(stage: Stage, kind: PortErrorKind) -> OnError {
             | Stage::DeadLetter
             | Stage::OpenLedger
             | Stage::Settle,
-            Unavailable | Rejected,
+            Unavailable | TooSlow | Rejected,
         ) => OnError::Retry,
         (
             Stage::Read

@@ -7,6 +7,8 @@ use std::{error::Error, fmt};
 pub enum PortErrorKind {
     /// Not now: the same call may succeed later. Whether a write took effect is unknown unless the method says.
     Unavailable,
+    /// It took longer than it may: ask for less.
+    TooSlow,
     /// Not like this: the same call will fail again.
     Rejected,
     /// What is stored makes no sense. Somebody has to look.
@@ -31,6 +33,10 @@ impl PortError {
 
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(PortErrorKind::Unavailable, message)
+    }
+
+    pub fn too_slow(message: impl Into<String>) -> Self {
+        Self::new(PortErrorKind::TooSlow, message)
     }
 
     pub fn rejected(message: impl Into<String>) -> Self {

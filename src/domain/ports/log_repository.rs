@@ -1,9 +1,11 @@
 //! The store of logs.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::PortError;
-use crate::domain::{ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest};
+use crate::domain::{ActivityLog, Count, EventId, IdRange, LogFilter, LogId, LogQuery, LogSlice, NumberedEvent};
 
 /// What became of one event of a batch. All but [`AppendOutcome::IdTaken`] are final.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +66,21 @@ pub trait LogRepository: Send + Sync {
     /// `Unavailable`: call again.
     async fn raise_counter(&self) -> Result<(), PortError>;
 
-    /// One page of the matching logs by ascending id, with the number of all that match; cut short at
-    /// [`MAX_PAGE_BYTES`](crate::domain::MAX_PAGE_BYTES).
+    /// A part of the matching logs, cut short at [`MAX_PAGE_BYTES`](crate::domain::MAX_PAGE_BYTES).
+    ///
+    /// Behind a place every log comes once that matched when the place was taken and is still there: ids and timestamps
+    /// never change. What comes meanwhile may come too.
     ///
     /// # Errors
-    /// `Unavailable`, at once where the store is known to be away.
-    async fn find(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError>;
+    /// `Unavailable`, at once where the store is known to be away. `TooSlow`: it took longer than it may.
+    async fn find(&self, query: &LogQuery) -> Result<LogSlice, PortError>;
+
+    /// How many logs match, counted up to `cap` and for no longer than `max_time`. How many there are at all is known
+    /// without counting.
+    ///
+    /// # Errors
+    /// As for [`LogRepository::find`].
+    async fn count(&self, filter: &LogFilter, cap: u64, max_time: Duration) -> Result<Count, PortError>;
 
     /// # Errors
     /// As for [`LogRepository::find`].

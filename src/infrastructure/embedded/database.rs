@@ -9,13 +9,14 @@ use std::{
 };
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, functions::FunctionFlags};
 use tracing::{info, warn};
 
 use super::{
     folder::{is_there, length, wal_of},
     folder_error::FolderError,
 };
+use crate::domain::{InvalidMetadataMatch, MetadataMatch};
 
 /// The pages a WAL may grow to before it is moved into the database: large enough that a bulk insert touches a page
 /// many times before it is written back.
@@ -86,7 +87,20 @@ pub(super) fn open_reader(file: &Path) -> Result<Connection, FolderError> {
     let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     configure(&connection).map_err(failed)?;
     connection.pragma_update(None, "cache_size", READER_CACHE).map_err(failed)?;
+    add_functions(&connection).map_err(failed)?;
     Ok(connection)
+}
+
+/// `metadata_has(metadata, path, text)`: whether a [`MetadataMatch`] holds.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("metadata_has", 3, flags, |context| {
+        let condition = context.get_or_create_aux(1, |_| -> Result<_, InvalidMetadataMatch> {
+            let text = |index| context.get_raw(index).as_str().unwrap_or_default();
+            MetadataMatch::parse(text(1), text(2))
+        })?;
+        Ok(condition.holds_for(context.get_raw(0).as_str().unwrap_or_default()))
+    })
 }
 
 /// Opens the file for reading whether or not a service runs, and leaves nothing behind.

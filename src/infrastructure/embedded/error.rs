@@ -19,6 +19,7 @@ fn kind(error: &Error) -> PortErrorKind {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => PortErrorKind::Corrupt,
         Some(ErrorCode::TooBig) => PortErrorKind::Rejected,
+        Some(ErrorCode::OperationInterrupted) => PortErrorKind::TooSlow,
         _ => PortErrorKind::Unavailable,
     }
 }

@@ -1,14 +1,9 @@
-//! Rows of `logs.db`: its schema, and the queries that readers ask.
+//! Rows of `logs.db`: its schema, and reading one of them.
 
-use rusqlite::{
-    Connection, OptionalExtension, Row, ToSql, params, params_from_iter,
-    types::{Value, ValueRef},
-};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
 
 use super::database::Schema;
-use crate::domain::{
-    ActivityLog, EventId, LogFilter, LogId, LogPage, Metadata, PageBuilder, PageRequest, Timestamp, ports::Receipt,
-};
+use crate::domain::{ActivityLog, EventId, LogId, Metadata, Timestamp, ports::Receipt};
 
 pub(super) const SCHEMA: Schema = Schema(&["
     CREATE TABLE logs (
@@ -62,11 +57,26 @@ pub(super) const SCHEMA: Schema = Schema(&["
         queue_last INTEGER NOT NULL
     ) STRICT;
     INSERT INTO ledger (only, stored, duplicates, dead_lettered, queue_last) VALUES (0, 0, 0, 0, 0);
+", "
+    CREATE TABLE erasure_jobs (
+        id BLOB PRIMARY KEY,
+        kind TEXT NOT NULL,
+        user_id TEXT,
+        before INTEGER,
+        received_up_to INTEGER,
+        state TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        finished_at INTEGER,
+        erased INTEGER NOT NULL
+    ) STRICT;
+    -- What stays away: events of this user (the digest of the id), of an earlier time, received up to then.
+    CREATE TABLE erasure_rules (id BLOB PRIMARY KEY, user BLOB, before INTEGER, received_up_to INTEGER) STRICT, WITHOUT ROWID;
+    ALTER TABLE counters ADD COLUMN rules_version INTEGER NOT NULL DEFAULT 0;
 "]);
 
-const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
+pub(super) const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
 
-fn log(row: &Row<'_>) -> rusqlite::Result<ActivityLog> {
+pub(super) fn log(row: &Row<'_>) -> rusqlite::Result<ActivityLog> {
     Ok(ActivityLog {
         id: Some(LogId::new(row.get(0)?)),
         user_id: Some(text(row, 1)?),
@@ -108,58 +118,6 @@ pub(super) fn receipt(connection: &Connection, event_id: EventId) -> rusqlite::R
         .query_row([key], |row| row.get(0))
         .optional()?;
     Ok(reason.map_or(Receipt::Unknown, Receipt::DeadLettered))
-}
-
-pub(super) fn find(connection: &Connection, filter: &LogFilter, page: PageRequest) -> rusqlite::Result<LogPage> {
-    let total = count(connection, filter)?;
-    if page.offset() >= total {
-        return Ok(PageBuilder::default().finish(total));
-    }
-    let (condition, mut values) = condition(filter);
-    values.push(Value::from(i64::from(page.limit())));
-    values.push(Value::from(i64::try_from(page.offset()).unwrap_or(i64::MAX)));
-    let sql = format!("SELECT {LOG_COLUMNS} FROM logs {condition} ORDER BY id LIMIT ? OFFSET ?");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut logs = PageBuilder::default();
-    while let Some(row) = rows.next()? {
-        if !logs.push(log(row)?) {
-            break;
-        }
-    }
-    Ok(logs.finish(total))
-}
-
-fn count(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<u64> {
-    let total: i64 = if filter.is_empty() {
-        connection.prepare_cached("SELECT stored FROM counters")?.query_row([], |row| row.get(0))?
-    } else {
-        let (condition, values) = condition(filter);
-        connection
-            .prepare_cached(&format!("SELECT count(*) FROM logs {condition}"))?
-            .query_row(params_from_iter(values), |row| row.get(0))?
-    };
-    Ok(u64::try_from(total).unwrap_or(0))
-}
-
-/// The WHERE clause of a filter, with its values bound and never spliced in.
-fn condition(filter: &LogFilter) -> (String, Vec<Value>) {
-    let mut parts = Vec::new();
-    let mut values = Vec::new();
-    for (column, texts) in [("user_id", &filter.user_ids), ("action", &filter.actions)] {
-        if !texts.is_empty() {
-            parts.push(format!("{column} IN ({})", vec!["?"; texts.len()].join(",")));
-            values.extend(texts.iter().cloned().map(Value::from));
-        }
-    }
-    for (comparison, bound) in [("timestamp >= ?", filter.from), ("timestamp <= ?", filter.to)] {
-        if let Some(bound) = bound {
-            parts.push(comparison.to_owned());
-            values.push(Value::from(bound.as_millis()));
-        }
-    }
-    let condition = if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) };
-    (condition, values)
 }
 
 /// Whether anything was ever kept here.

@@ -2,7 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -43,8 +47,21 @@ impl ReadPool {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, PortError> {
-        let permit = Arc::clone(&self.0.permits).acquire_owned().await.map_err(|_| closed())?;
-        finished(self.start(permit, query)).await
+        let permit = self.permit().await?;
+        finished(self.start(permit, None, query)).await
+    }
+
+    /// Like [`ReadPool::read`]; the query is broken off after `max_time`, or soon after nobody waits for it any more.
+    pub(super) async fn read_within<T: Send + 'static>(
+        &self,
+        max_time: Duration,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let gone = Arc::new(AtomicBool::new(false));
+        let _waiting = Waiting(Arc::clone(&gone));
+        let permit = self.permit().await?;
+        let limit = Limit { deadline: Instant::now() + max_time, gone };
+        finished(self.start(permit, Some(limit), query)).await
     }
 
     /// Like [`ReadPool::read`], without waiting; `None` where no connection is idle.
@@ -53,12 +70,17 @@ impl ReadPool {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Option<Reading<T>> {
         let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok()?;
-        Some(self.start(permit, query))
+        Some(self.start(permit, None, query))
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, PortError> {
+        Arc::clone(&self.0.permits).acquire_owned().await.map_err(|_| closed())
     }
 
     fn start<T: Send + 'static>(
         &self,
         permit: OwnedSemaphorePermit,
+        limit: Option<Limit>,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Reading<T> {
         let shared = Arc::clone(&self.0);
@@ -66,7 +88,7 @@ impl ReadPool {
             // The permit is given back after the connection, also when the caller has gone away.
             let _permit = permit;
             let mut connection = shared.take().ok_or_else(closed)?;
-            let result = in_transaction(&mut connection, query);
+            let result = within(&mut connection, limit, query);
             shared.give_back(connection);
             result.map_err(|error| {
                 let error = port_error("a read", error);
@@ -74,6 +96,30 @@ impl ReadPool {
                 error
             })
         })
+    }
+}
+
+/// How many of SQLite's instructions lie between two looks at the time: some tens of microseconds.
+const STEPS: i32 = 4000;
+
+/// When a query is broken off.
+struct Limit {
+    deadline: Instant,
+    gone: Arc<AtomicBool>,
+}
+
+impl Limit {
+    fn is_reached(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+}
+
+/// Says so when it goes.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -102,6 +148,18 @@ impl Shared {
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
+}
+
+fn within<T>(
+    connection: &mut Connection,
+    limit: Option<Limit>,
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let Some(limit) = limit else { return in_transaction(connection, query) };
+    connection.progress_handler(STEPS, Some(move || limit.is_reached()))?;
+    let result = in_transaction(connection, query);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    result
 }
 
 fn in_transaction<T>(

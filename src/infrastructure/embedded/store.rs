@@ -1,8 +1,11 @@
 //! The embedded store: `logs.db`, where logs lie under their ids.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,17 +14,18 @@ use rusqlite::Connection;
 use super::{
     damage::DamageAlarm,
     database::{Trust, open_writer},
+    erasure_rows::RuleCache,
     folder::DataFolder,
     folder_error::FolderError,
     ledger_rows::{self, LedgerRow, QueueView},
-    log_rows,
+    log_query, log_rows,
     read_pool::ReadPool,
     store_writes,
     writer::{NoHook, Urgency, WriteError, Writer},
 };
 use crate::{
     domain::{
-        Account, ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest, Timestamp,
+        Account, ActivityLog, Count, EventId, IdRange, LogFilter, LogId, LogQuery, LogSlice, NumberedEvent, Timestamp,
         ports::{
             AppendOutcome, Clock, DeadLetter, DeadLetters, DeleteOutcome, Ledger, LogRepository, PortError, Receipt,
         },
@@ -34,11 +38,12 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 
 /// The store of one process.
 pub struct EmbeddedStore {
-    writer: Arc<Writer>,
-    readers: ReadPool,
+    pub(super) writer: Arc<Writer>,
+    pub(super) readers: ReadPool,
     next_id: Arc<AtomicI64>,
     clock: Arc<dyn Clock>,
     queue: QueueView,
+    rules: RuleCache,
 }
 
 /// What an opening has to know.
@@ -79,7 +84,14 @@ impl EmbeddedStore {
         let next_id = store_writes::next_id(&connection).map_err(failed)?;
         let readers = ReadPool::open(&file, READERS, &alarm)?;
         let writer = Writer::start("logs-writer", Urgency::Drain, connection, NoHook, &alarm)?;
-        Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock, queue })
+        Ok(Self {
+            writer,
+            readers,
+            next_id: Arc::new(AtomicI64::new(next_id)),
+            clock,
+            queue,
+            rules: RuleCache::default(),
+        })
     }
 
     /// Whether writing works.
@@ -104,9 +116,9 @@ impl LogRepository for EmbeddedStore {
     }
 
     async fn append(&self, batch: &[NumberedEvent]) -> Result<Vec<AppendOutcome>, PortError> {
-        let (batch, queue) = (batch.to_vec(), self.queue.clone());
+        let (batch, queue, rules) = (batch.to_vec(), self.queue.clone(), self.rules.clone());
         self.writer
-            .write(move |connection| store_writes::append(connection, &batch, &queue))
+            .write(move |connection| store_writes::append(connection, &batch, &queue, &*rules.read(connection)?))
             .await
             .map_err(WriteError::into_port_error)
     }
@@ -117,9 +129,14 @@ impl LogRepository for EmbeddedStore {
         Ok(())
     }
 
-    async fn find(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
+    async fn find(&self, query: &LogQuery) -> Result<LogSlice, PortError> {
+        let query = query.clone();
+        self.readers.read_within(query.max_time, move |connection| log_query::find(connection, &query)).await
+    }
+
+    async fn count(&self, filter: &LogFilter, cap: u64, max_time: Duration) -> Result<Count, PortError> {
         let filter = filter.clone();
-        self.readers.read(move |connection| log_rows::find(connection, &filter, page)).await
+        self.readers.read_within(max_time, move |connection| log_query::count(connection, &filter, cap)).await
     }
 
     async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, PortError> {

@@ -5,6 +5,7 @@ use mongodb::error::{ErrorKind, InsertManyError, WriteFailure};
 use crate::domain::ports::{AppendOutcome, PortError};
 
 pub(super) const DUPLICATE_KEY: i32 = 11000;
+const MAX_TIME_EXPIRED: i32 = 50;
 pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
 pub(super) const CANNOT_CREATE_INDEX: i32 = 67;
 pub(super) const INDEX_OPTIONS_CONFLICT: i32 = 85;
@@ -50,6 +51,7 @@ impl Failure {
                 let error = *error;
                 match &*error.kind {
                     ErrorKind::Shutdown => PortError::closed(message),
+                    ErrorKind::Command(refused) if refused.code == MAX_TIME_EXPIRED => PortError::too_slow(message),
                     _ => PortError::unavailable(message),
                 }
                 .caused_by(cause(error))

@@ -1,108 +1,102 @@
-//! Reading: pages of logs, and one log by its number.
+//! Reading: parts of the logs, how many there are, and one log by its number.
 
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, doc};
+use bson::{Document, doc};
 
-use super::{document, handles::Handles, store::MongoStore, totals};
-use crate::domain::{ActivityLog, LogFilter, LogId, LogPage, PageBuilder, PageRequest, Timestamp, ports::PortError};
+use super::{document, filter, handles::Handles, store::MongoStore, totals};
+use crate::domain::{
+    ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, ports::PortError,
+};
 
-/// How long the server may work on a read; it gives up by itself then.
+/// How long the server may work on reading one log; it gives up by itself then.
 const MAX_TIME: Duration = Duration::from_secs(10);
-/// How long anybody waits for it.
+/// How much longer anybody waits for an answer than the server may work on it.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long anybody waits for one log.
 pub(super) const PATIENCE: Duration = Duration::from_secs(12);
 /// No collection holds more; the server adds to what it is told to skip, so it must not be told the largest number.
 const MAX_SKIP: u64 = 1 << 53;
 
-pub(super) async fn find(store: &MongoStore, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
-    let query = query(filter);
-    let correction = store.totals().correction();
+pub(super) async fn find(store: &MongoStore, query: &LogQuery) -> Result<LogSlice, PortError> {
+    let query = query.clone();
     store
-        .call(PATIENCE, move |handles| async move {
-            let logs = logs_of(&handles, query.clone(), page).await?;
-            // A page that is cut short is not shown, so nobody needs its total.
-            let total =
-                if logs.is_cut_short() { 0 } else { total(&handles, query, page, logs.len(), correction).await? };
-            Ok(logs.finish(total))
-        })
+        .call(query.max_time + GRACE, move |handles| async move { slice(&handles, query).await })
         .await
         .map_err(|failure| failure.while_trying("list logs"))
 }
 
-async fn logs_of(handles: &Handles, query: Document, page: PageRequest) -> mongodb::error::Result<PageBuilder> {
+async fn slice(handles: &Handles, query: LogQuery) -> mongodb::error::Result<LogSlice> {
+    let skip = match query.from {
+        From::Offset(skip) => skip.min(MAX_SKIP),
+        From::After(_) => 0,
+    };
+    // One more than is asked for tells whether more follow.
+    let most = query.limit + 1;
     let mut cursor = handles
         .logs_to_read()
-        .find(query)
-        .sort(doc! {"id": 1})
-        .skip(page.offset().min(MAX_SKIP))
-        .limit(i64::from(page.limit()))
-        .batch_size(page.limit())
+        .find(filter::of_query(&query))
+        .sort(order(query.order))
+        .skip(skip)
+        .limit(i64::from(most))
+        .batch_size(most)
         .allow_disk_use(true)
-        .max_time(MAX_TIME)
+        .max_time(query.max_time)
         .await?;
-    let mut logs = PageBuilder::default();
+    let mut slice = SliceBuilder::new(query.limit);
     while cursor.advance().await? {
-        if !logs.push(document::decode(cursor.current())) {
+        if !slice.push(document::decode(cursor.current())) {
             break;
         }
     }
-    Ok(logs)
+    Ok(slice.finish())
 }
 
-/// How many match. A page that is not full is the last one, and then no counting is needed.
-async fn total(
-    handles: &Handles,
-    query: Document,
-    page: PageRequest,
-    found: usize,
-    correction: Option<i64>,
-) -> mongodb::error::Result<u64> {
-    let found = found as u64;
-    let up_to_here = page.offset().saturating_add(found);
-    if found < u64::from(page.limit()) && (found > 0 || page.offset() == 0) {
-        return Ok(up_to_here);
-    }
-    let counted = if query.is_empty() {
-        totals::total(handles, correction, MAX_TIME).await?
+fn order(order: Order) -> Document {
+    let direction = if order.is_descending() { -1 } else { 1 };
+    if order.is_by_timestamp() {
+        doc! {"timestamp": direction, "id": direction}
     } else {
-        handles.logs_to_read().count_documents(query).max_time(MAX_TIME).await?
+        doc! {"id": direction}
+    }
+}
+
+pub(super) async fn count(
+    store: &MongoStore,
+    filter: &LogFilter,
+    cap: u64,
+    max_time: Duration,
+) -> Result<Count, PortError> {
+    let condition = filter::of_filter(filter);
+    let correction = store.totals().correction();
+    store
+        .call(max_time + GRACE, move |handles| async move {
+            if condition.is_empty() {
+                return totals::total(&handles, correction, max_time).await.map(Count::exactly);
+            }
+            let counted = count_up_to(&handles, condition, cap.saturating_add(1), max_time).await?;
+            Ok(Count::capped(counted, cap))
+        })
+        .await
+        .map_err(|failure| failure.while_trying("count logs"))
+}
+
+/// Not as the driver counts, which is by a pipeline: the server has a shorter way for a range of an index.
+async fn count_up_to(
+    handles: &Handles,
+    condition: Document,
+    most: u64,
+    max_time: Duration,
+) -> mongodb::error::Result<u64> {
+    let command = doc! {
+        "count": handles.logs_to_read().name(),
+        "query": condition,
+        "limit": i64::try_from(most).unwrap_or(i64::MAX),
+        "maxTimeMS": i64::try_from(max_time.as_millis()).unwrap_or(i64::MAX),
     };
-    // Logs may go while the second answer is under way; a full page is never more than all.
-    Ok(if found > 0 { counted.max(up_to_here) } else { counted })
-}
-
-fn query(filter: &LogFilter) -> Document {
-    let mut query = Document::new();
-    any_of(&mut query, "userId", &filter.user_ids);
-    any_of(&mut query, "action", &filter.actions);
-    let mut range = Document::new();
-    if let Some(from) = filter.from {
-        range.insert("$gte", date(from));
-    }
-    if let Some(to) = filter.to {
-        range.insert("$lte", date(to));
-    }
-    if !range.is_empty() {
-        query.insert("timestamp", range);
-    }
-    query
-}
-
-/// Equality where there is one value: only then does the index deliver the logs in the order of their ids.
-fn any_of(query: &mut Document, field: &str, values: &[String]) {
-    match values {
-        [] => {}
-        [one] => {
-            query.insert(field, doc! {"$eq": one});
-        }
-        several => {
-            query.insert(field, doc! {"$in": several});
-        }
-    }
-}
-
-fn date(at: Timestamp) -> Bson {
-    Bson::DateTime(DateTime::from_millis(at.as_millis()))
+    let reply = handles.reader().run_command(command).await?;
+    let counted = reply.get_i32("n").map(i64::from).or_else(|_| reply.get_i64("n"));
+    Ok(u64::try_from(counted.unwrap_or(0)).unwrap_or(0))
 }
 
 pub(super) async fn get(store: &MongoStore, id: LogId) -> Result<Option<ActivityLog>, PortError> {
@@ -113,23 +107,4 @@ pub(super) async fn get(store: &MongoStore, id: LogId) -> Result<Option<Activity
         .await
         .map(|found| found.map(|log| document::decode(&log)))
         .map_err(|failure| failure.while_trying("read a log"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_query_holds_every_condition_and_nothing_else() {
-        assert_eq!(query(&LogFilter::default()), Document::new());
-        let filter = LogFilter {
-            user_ids: vec!["$gt".to_owned()],
-            actions: vec!["a".to_owned(), "b".to_owned()],
-            from: Some(Timestamp::from_millis(1)),
-            to: Some(Timestamp::from_millis(2)),
-        };
-        let range = doc! {"$gte": DateTime::from_millis(1), "$lte": DateTime::from_millis(2)};
-        let expected = doc! {"userId": {"$eq": "$gt"}, "action": {"$in": ["a", "b"]}, "timestamp": range};
-        assert_eq!(query(&filter), expected);
-    }
 }

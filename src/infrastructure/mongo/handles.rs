@@ -85,6 +85,10 @@ impl Handles {
         &self.writer
     }
 
+    pub(super) fn reader(&self) -> &Database {
+        &self.reader
+    }
+
     pub(super) fn logs(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("useractivitylogs")
     }
@@ -131,6 +135,14 @@ impl Handles {
 
     pub(super) fn ledger(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("ledger")
+    }
+
+    pub(super) fn erasure_jobs(&self) -> Collection<RawDocumentBuf> {
+        self.writer.collection("erasurejobs")
+    }
+
+    pub(super) fn erasure_rules(&self) -> Collection<RawDocumentBuf> {
+        self.writer.collection("erasurerules")
     }
 
     pub(super) fn marks(&self) -> Collection<RawDocumentBuf> {

@@ -1,8 +1,11 @@
 //! The adapter as the application sees it; each operation has its own file.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,11 +13,12 @@ use bson::{doc, oid::ObjectId};
 use tokio::sync::watch;
 
 use super::{
-    append, call, counter, delete, find, handles::Handles, options::MongoOptions, reach::Reach, receipt, totals::Totals,
+    append, call, counter, delete, erasure_rules::RuleCache, find, handles::Handles, options::MongoOptions,
+    reach::Reach, receipt, totals::Totals,
 };
 use crate::{
     domain::{
-        ActivityLog, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest,
+        ActivityLog, Count, EventId, IdRange, LogFilter, LogId, LogQuery, LogSlice, NumberedEvent,
         ports::{AppendOutcome, DeleteOutcome, LegacyLogs, LogRepository, PortError, Receipt, Status},
     },
     infrastructure::status_cell::StatusCell,
@@ -37,6 +41,7 @@ pub struct MongoStore {
     reach: Reach,
     preparation: watch::Sender<Preparation>,
     totals: Totals,
+    rules: RuleCache,
     status: StatusCell,
     /// The server answers, but refuses the credentials.
     refused: AtomicBool,
@@ -51,6 +56,7 @@ impl MongoStore {
             reach: Reach::unknown(),
             preparation: watch::Sender::new(Preparation::Pending),
             totals: Totals::default(),
+            rules: RuleCache::default(),
             status: StatusCell::down("not connected yet"),
             refused: AtomicBool::new(false),
         }
@@ -84,6 +90,10 @@ impl MongoStore {
 
     pub(super) fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    pub(super) fn rule_cache(&self) -> &RuleCache {
+        &self.rules
     }
 
     /// Makes the clients, once. A `mongodb+srv` URI needs the DNS for it.
@@ -141,8 +151,12 @@ impl LogRepository for MongoStore {
         counter::raise(self).await
     }
 
-    async fn find(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
-        find::find(self, filter, page).await
+    async fn find(&self, query: &LogQuery) -> Result<LogSlice, PortError> {
+        find::find(self, query).await
+    }
+
+    async fn count(&self, filter: &LogFilter, cap: u64, max_time: Duration) -> Result<Count, PortError> {
+        find::count(self, filter, cap, max_time).await
     }
 
     async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, PortError> {
