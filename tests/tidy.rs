@@ -39,6 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bson", &["infrastructure/mongo"]),
     ("rusqlite", &["infrastructure/embedded"]),
     ("clap", &["config"]),
+    ("jiff", &["application", "infrastructure"]),
     ("indicatif", &["commands"]),
     ("metrics", &["api", "application", "telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),

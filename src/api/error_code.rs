@@ -56,6 +56,12 @@ error_codes! {
     InvalidStartDate => BAD_REQUEST, "invalid_start_date", "Invalid parameter: startDate";
     InvalidEndDate => BAD_REQUEST, "invalid_end_date", "Invalid parameter: endDate";
     UnknownParameter => BAD_REQUEST, "unknown_parameter", "Unknown parameter";
+    MissingGrouping => BAD_REQUEST, "missing_grouping", "Missing parameter: groupBy or interval";
+    InvalidGroupBy => BAD_REQUEST, "invalid_group_by", "Invalid parameter: groupBy";
+    InvalidTop => BAD_REQUEST, "invalid_top", "Invalid parameter: top";
+    InvalidInterval => BAD_REQUEST, "invalid_interval", "Invalid parameter: interval";
+    InvalidTimeZone => BAD_REQUEST, "invalid_time_zone", "Invalid parameter: tz";
+    TooManyBuckets => BAD_REQUEST, "too_many_buckets", "The histogram has too many buckets";
     MissingSelection => BAD_REQUEST, "missing_selection", "Missing parameter: userId or before";
     InvalidBefore => BAD_REQUEST, "invalid_before", "Invalid parameter: before";
     InvalidDryRun => BAD_REQUEST, "invalid_dry_run", "Invalid parameter: dryRun";

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::application::{
     erasure_service::ErasureService, health_service::HealthService, ledger_service::LedgerService,
-    log_service::LogService,
+    log_service::LogService, statistics_service::StatisticsService,
 };
 
 /// What a process says of itself.
@@ -47,6 +47,7 @@ pub struct Intake {
 pub struct LogState {
     pub logs: Arc<LogService>,
     pub erasure: Arc<ErasureService>,
+    pub statistics: Arc<StatisticsService>,
     pub intake: Intake,
     /// One permit per byte of all pages that are on their way to clients.
     pub answers: Arc<Semaphore>,

@@ -9,6 +9,8 @@ pub mod ledger_service;
 pub mod log_service;
 pub mod paging;
 pub mod progress;
+pub mod statistics_service;
 pub mod stored_signal;
+pub mod time_buckets;
 pub mod tip_watch;
 pub mod verification;

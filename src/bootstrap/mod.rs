@@ -30,13 +30,14 @@ use crate::{
         log_service::{LogService, Reading},
         paging::PageLimits,
         progress::WorkerProgress,
+        statistics_service::StatisticsService,
         stored_signal::StoredSignal,
         tip_watch::TipWatch,
     },
     config::{Backend, HttpSettings, Problem, QuerySettings, Role, Settings},
     domain::{
         MAX_PAGE_BYTES,
-        ports::{Clock, ErasureStore, EventPublisher, LogRepository, Probe, Status},
+        ports::{Clock, ErasureStore, EventPublisher, LogRepository, LogStatistics, Probe, Status},
     },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{EndSignals, Lifecycle, Verdict},
@@ -76,6 +77,7 @@ struct BackendParts {
     publisher: Arc<dyn EventPublisher>,
     repository: Option<Arc<dyn LogRepository>>,
     erasure: Option<Arc<dyn ErasureStore>>,
+    statistics: Option<Arc<dyn LogStatistics>>,
     bus: Arc<dyn Probe>,
     store: Option<Arc<dyn Probe>>,
     worker: Option<Arc<dyn Probe>>,
@@ -227,7 +229,9 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
     let erasure = parts.repository.clone().zip(parts.erasure);
     let erasure = erasure.map(|(repository, jobs)| ErasureParts { repository, jobs });
     let previews = PreviewLimits { count_cap: settings.query.count_cap, max_time: settings.query.timeout };
+    let statistics = StatisticsService::new(parts.statistics, Arc::clone(&clock), settings.query.timeout);
     let logs = has_api.then(|| LogState {
+        statistics: Arc::new(statistics),
         erasure: Arc::new(ErasureService::new(erasure, Arc::clone(&clock), previews)),
         logs: Arc::new(LogService::new(
             parts.publisher,

@@ -17,6 +17,7 @@ mod page;
 pub mod ports;
 mod query;
 mod start_at;
+mod statistics;
 mod text;
 mod timestamp;
 
@@ -33,5 +34,6 @@ pub use metadata_match::{InvalidMetadataMatch, MetadataMatch, MetadataNumber};
 pub use page::{Count, LogSlice, MAX_PAGE_BYTES, MAX_PAGE_LIMIT, PageRequest, SliceBuilder};
 pub use query::{From, LogQuery, Order, Place};
 pub use start_at::StartAt;
+pub use statistics::{DAY, Group, GroupBy, QUARTER_HOUR, Slot, Span, TopGroups, Tops, start_of};
 pub use text::{Action, InvalidText, MAX_TEXT_CHARS, UserId, number_as_text};
 pub use timestamp::{InvalidTimestamp, Moment, Timestamp};

@@ -11,3 +11,4 @@ pub mod ledger;
 pub mod list_logs;
 pub mod log;
 mod schema;
+pub mod statistics;

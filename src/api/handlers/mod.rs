@@ -10,6 +10,7 @@ pub(super) mod get_receipt;
 pub(super) mod health;
 pub(super) mod jobs;
 pub(super) mod list_logs;
+pub(super) mod log_statistics;
 pub(super) mod metrics;
 
 use std::sync::Arc;

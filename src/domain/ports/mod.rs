@@ -11,6 +11,7 @@ mod event_source;
 mod history;
 mod ledger;
 mod log_repository;
+mod log_statistics;
 mod probe;
 mod record_headers;
 mod verification;
@@ -25,6 +26,7 @@ pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Ma
 pub use history::{EventFate, EventFates, History, HistoryReader, OffsetRange};
 pub use ledger::{AccountMove, BusOffsets, Ledger, LedgerWriter, OffsetsFound, Partitions};
 pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};
+pub use log_statistics::LogStatistics;
 pub use probe::{Probe, Status};
 pub use record_headers::RecordHeaders;
 pub use verification::{Verification, VerificationProgress, VerificationReporter, VerificationSummary};

@@ -52,25 +52,16 @@ pub(super) fn count(connection: &Connection, filter: &LogFilter, cap: u64) -> ru
 
 /// A WHERE clause, with its values bound and never spliced in.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     parts: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Conditions {
-    fn of(filter: &LogFilter) -> Self {
+    pub(super) fn of(filter: &LogFilter) -> Self {
         let mut all = Self::default();
-        for (column, texts) in [("user_id", &filter.user_ids), ("action", &filter.actions)] {
-            if !texts.is_empty() {
-                all.add(&format!("{column} IN ({})", vec!["?"; texts.len()].join(",")), texts.iter().cloned());
-            }
-        }
-        if let Some(prefix) = &filter.action_prefix {
-            all.add("action >= ?", [prefix.clone()]);
-            if let Some(end) = LogFilter::end_of_prefix(prefix) {
-                all.add("action < ?", [end]);
-            }
-        }
+        all.add_any("user_id", &filter.user_ids);
+        all.add_actions(filter);
         for (comparison, bound) in [("timestamp >= ?", filter.from), ("timestamp <= ?", filter.to)] {
             if let Some(bound) = bound {
                 all.add(comparison, [bound.as_millis()]);
@@ -83,6 +74,29 @@ impl Conditions {
             all.add("metadata_has(metadata, ?, ?)", [path, text]);
         }
         all
+    }
+
+    /// What is asked of the action alone.
+    pub(super) fn of_actions(filter: &LogFilter) -> Self {
+        let mut all = Self::default();
+        all.add_actions(filter);
+        all
+    }
+
+    fn add_actions(&mut self, filter: &LogFilter) {
+        self.add_any("action", &filter.actions);
+        if let Some(prefix) = &filter.action_prefix {
+            self.add("action >= ?", [prefix.clone()]);
+            if let Some(end) = LogFilter::end_of_prefix(prefix) {
+                self.add("action < ?", [end]);
+            }
+        }
+    }
+
+    fn add_any(&mut self, column: &str, texts: &[String]) {
+        if !texts.is_empty() {
+            self.add(&format!("{column} IN ({})", vec!["?"; texts.len()].join(",")), texts.iter().cloned());
+        }
     }
 
     /// By timestamp there are two: the first is what the index is entered by, the second leaves out what has the very
@@ -104,13 +118,13 @@ impl Conditions {
         }
     }
 
-    fn add<V: Into<Value>>(&mut self, condition: &str, values: impl IntoIterator<Item = V>) {
+    pub(super) fn add<V: Into<Value>>(&mut self, condition: &str, values: impl IntoIterator<Item = V>) {
         self.parts.push(condition.to_owned());
         self.values.extend(values.into_iter().map(Into::into));
     }
 
     /// With the values that follow it.
-    fn with<const N: usize>(mut self, more: [i64; N]) -> (String, Vec<Value>) {
+    pub(super) fn with<const N: usize>(mut self, more: [i64; N]) -> (String, Vec<Value>) {
         self.values.extend(more.map(Value::from));
         let all = self.parts.join(" AND ");
         (if all.is_empty() { all } else { format!("WHERE {all}") }, self.values)

@@ -1,8 +1,8 @@
 //! Rows of `logs.db`: its schema, and reading one of them.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
-use super::database::Schema;
+use super::{counts::CountChanges, database::Schema};
 use crate::domain::{ActivityLog, EventId, LogId, Metadata, Timestamp, ports::Receipt};
 
 pub(super) const SCHEMA: Schema = Schema(&["
@@ -72,6 +72,23 @@ pub(super) const SCHEMA: Schema = Schema(&["
     -- What stays away: events of this user (the digest of the id), of an earlier time, received up to then.
     CREATE TABLE erasure_rules (id BLOB PRIMARY KEY, user BLOB, before INTEGER, received_up_to INTEGER) STRICT, WITHOUT ROWID;
     ALTER TABLE counters ADD COLUMN rules_version INTEGER NOT NULL DEFAULT 0;
+", "
+    -- How many logs there are: of a quarter of an hour, of an action in one, of an action on a day (UTC). Each changes in
+    -- the transaction that changes the logs; start is in milliseconds since 1970.
+    CREATE TABLE quarter_counts (start INTEGER PRIMARY KEY, n INTEGER NOT NULL) STRICT;
+    CREATE TABLE quarter_action_counts (
+        start INTEGER NOT NULL, action TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (start, action)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE day_action_counts (
+        start INTEGER NOT NULL, action TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (start, action)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO quarter_action_counts (start, action, n)
+        SELECT timestamp - ((timestamp % 900000) + 900000) % 900000 AS quarter, action, count(*)
+        FROM logs GROUP BY quarter, action;
+    INSERT INTO quarter_counts (start, n) SELECT start, sum(n) FROM quarter_action_counts GROUP BY start;
+    INSERT INTO day_action_counts (start, action, n)
+        SELECT start - ((start % 86400000) + 86400000) % 86400000 AS day, action, sum(n)
+        FROM quarter_action_counts GROUP BY day, action;
 "]);
 
 pub(super) const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
@@ -129,11 +146,14 @@ pub(super) fn ever_held(connection: &Connection) -> rusqlite::Result<bool> {
     )
 }
 
-/// Deletes one log by a unique column; `true` where there was one.
-pub(super) fn delete_one(connection: &Connection, column: &'static str, key: &dyn ToSql) -> rusqlite::Result<bool> {
-    let deleted = connection.prepare_cached(&format!("DELETE FROM logs WHERE {column} = ?"))?.execute(params![key])?;
-    if deleted > 0 {
-        connection.prepare_cached("UPDATE counters SET stored = stored - 1")?.execute([])?;
-    }
-    Ok(deleted > 0)
+/// Deletes one log; `true` where there was one. The caller writes the changed counts in the same transaction.
+pub(super) fn delete_one(connection: &Connection, id: i64, counts: &mut CountChanges<'_>) -> rusqlite::Result<bool> {
+    let deleted: Option<(i64, String)> = connection
+        .prepare_cached("DELETE FROM logs WHERE id = ? RETURNING timestamp, action")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((timestamp, action)) = deleted else { return Ok(false) };
+    connection.prepare_cached("UPDATE counters SET stored = stored - 1")?.execute([])?;
+    counts.add(timestamp, action, -1);
+    Ok(true)
 }

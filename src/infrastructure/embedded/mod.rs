@@ -7,6 +7,7 @@
 //! Every event gets a number of a gapless sequence in the transaction that publishes it, and whatever becomes of it
 //! keeps that number. So from the first to the last each number is found once, or something is lost.
 
+mod counts;
 mod crc;
 mod damage;
 mod database;
@@ -28,6 +29,7 @@ mod queue_source;
 pub mod raw;
 mod read_pool;
 mod sequence;
+mod statistics;
 mod store;
 mod store_writes;
 mod verify;

@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    counts::CountChanges,
     crc::RowCrc,
     ledger_rows::{self, QueueView},
     log_rows::delete_one,
 };
 use crate::domain::{
-    ErasureRules, LogId, NumberedEvent, Tally, Timestamp,
+    ErasureRules, LogId, NewLog, NumberedEvent, Tally, Timestamp,
     ports::{AppendOutcome, DeadLetter, DeleteOutcome},
 };
 
@@ -23,6 +24,7 @@ pub(super) fn append(
 ) -> rusqlite::Result<Vec<AppendOutcome>> {
     let (mut tally, mut stored, mut next) = (Tally::default(), 0, 0);
     let mut outcomes = Vec::with_capacity(batch.len());
+    let mut counts = CountChanges::default();
     // In the same transaction as the inserts, so no delete can come between.
     let any_deleted = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones)")?
@@ -41,6 +43,8 @@ pub(super) fn append(
         };
         if outcome == AppendOutcome::Stored {
             stored += 1;
+            let NewLog { timestamp, action, .. } = &event.event.log;
+            counts.add(timestamp.as_millis(), action.as_str(), 1);
         }
         if outcome != AppendOutcome::IdTaken {
             next = next.max(event.offset + 1);
@@ -51,6 +55,7 @@ pub(super) fn append(
     connection
         .prepare_cached("UPDATE counters SET stored = stored + ?, next_id = max(next_id, ?)")?
         .execute(params![stored, next_id])?;
+    counts.write(connection)?;
     ledger_rows::add(connection, tally, next, queue)?;
     Ok(outcomes)
 }
@@ -162,7 +167,9 @@ pub(super) fn delete(connection: &Connection, id: LogId, now: Timestamp) -> rusq
     connection
         .prepare_cached("INSERT OR IGNORE INTO tombstones (event_id, at, seq, crc) VALUES (?, ?, ?, ?)")?
         .execute(params![event_id, at, seq, crc])?;
-    delete_one(connection, "id", &id.get())?;
+    let mut counts = CountChanges::default();
+    delete_one(connection, id.get(), &mut counts)?;
+    counts.write(connection)?;
     Ok(DeleteOutcome::Deleted)
 }
 

@@ -1,12 +1,20 @@
 //! Appending: an unordered insert whose every document gets its own outcome, then the look at the tombstones. What a
 //! rule of an erasure covers is not inserted at all.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use bson::{Binary, RawDocumentBuf, doc};
 use mongodb::{ClientSession, error::ErrorKind, options::ReadConcern};
 
-use super::{document, error, handles::Handles, store::MongoStore};
+use super::{
+    counts::{Change, quarter_of},
+    document, error,
+    handles::Handles,
+    store::MongoStore,
+};
 use crate::domain::{
     ErasureRules, EventId, NumberedEvent,
     ports::{AppendOutcome, PortError},
@@ -25,7 +33,8 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
         return Ok(Vec::new());
     }
     let known = store.rules_of_late(RULES_AGE).await?;
-    let mut outcomes = insert_by(store, batch, &known.rules).await?;
+    let counting = store.counting(batch.iter().map(quarter).collect()).await?;
+    let Inserted { mut outcomes, mut doubtful } = insert_by(store, batch, &known.rules).await?;
     if known.at.elapsed() > RULES_HOLD {
         let now = store.rules_of_late(Duration::ZERO).await?;
         let erased: HashSet<EventId> = batch
@@ -36,10 +45,33 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
         if !erased.is_empty() {
             remove(store, &erased).await?;
             let of_erased = outcomes.iter_mut().zip(batch).filter(|(_, numbered)| erased.contains(&numbered.event.id));
-            of_erased.for_each(|(outcome, _)| *outcome = AppendOutcome::Deleted);
+            for (outcome, numbered) in of_erased {
+                *outcome = AppendOutcome::Deleted;
+                doubtful.insert(quarter(numbered));
+            }
         }
     }
+    let of_batch = || outcomes.iter().zip(batch);
+    // What is stored already may have been stored by an attempt that nobody counted.
+    doubtful.extend(of_batch().filter(|(outcome, _)| **outcome == AppendOutcome::AlreadyStored).map(|(_, it)| quarter(it)));
+    let stored = of_batch().filter(|(outcome, _)| **outcome == AppendOutcome::Stored);
+    counting.settle(stored.map(|(_, numbered)| one_more(numbered)), doubtful);
     Ok(outcomes)
+}
+
+fn quarter(numbered: &NumberedEvent) -> i64 {
+    quarter_of(numbered.event.log.timestamp)
+}
+
+fn one_more(numbered: &NumberedEvent) -> Change<'_> {
+    Change { quarter: quarter(numbered), action: Some(numbered.event.log.action.as_str()), by: 1 }
+}
+
+/// What became of a batch.
+struct Inserted {
+    outcomes: Vec<AppendOutcome>,
+    /// The quarters of which not only this batch's own logs were deleted.
+    doubtful: BTreeSet<i64>,
 }
 
 async fn remove(store: &MongoStore, events: &HashSet<EventId>) -> Result<(), PortError> {
@@ -56,10 +88,10 @@ async fn insert_by(
     store: &MongoStore,
     batch: &[NumberedEvent],
     rules: &ErasureRules,
-) -> Result<Vec<AppendOutcome>, PortError> {
+) -> Result<Inserted, PortError> {
     let ids: Vec<EventId> = batch.iter().map(|numbered| numbered.event.id).collect();
     let (documents, refused) = encode(batch, rules);
-    let (inserted, deleted) = store
+    let Checked { outcomes: inserted, deleted, removed } = store
         .call(PATIENCE, {
             let ids = ids.clone();
             move |handles| async move { insert_then_check(&handles, &documents, &ids).await }
@@ -67,12 +99,22 @@ async fn insert_by(
         .await
         .map_err(|failure| failure.while_trying("append logs"))?;
     let mut inserted = inserted.into_iter();
-    let outcomes = ids.iter().zip(refused).map(|(id, refused)| {
+    let (mut own, mut doubtful) = (0, BTreeSet::new());
+    let outcomes = batch.iter().zip(refused).map(|(numbered, refused)| {
         // The insert says something about every document that was not refused, so the default is never used.
         let outcome = refused.or_else(|| inserted.next()).unwrap_or(AppendOutcome::IdTaken);
-        if deleted.contains(id) { AppendOutcome::Deleted } else { outcome }
+        if !deleted.contains(&numbered.event.id) {
+            return outcome;
+        }
+        own += u64::from(outcome == AppendOutcome::Stored);
+        doubtful.insert(quarter(numbered));
+        AppendOutcome::Deleted
     });
-    Ok(outcomes.collect())
+    let outcomes = outcomes.collect();
+    if removed == own {
+        doubtful.clear();
+    }
+    Ok(Inserted { outcomes, doubtful })
 }
 
 /// The documents that can and may be, and for each event why there is none. One by one, because a document that cannot
@@ -91,6 +133,14 @@ fn encode(batch: &[NumberedEvent], rules: &ErasureRules) -> (Vec<RawDocumentBuf>
     (documents, refused)
 }
 
+/// What became of the documents of a batch.
+struct Checked {
+    outcomes: Vec<AppendOutcome>,
+    /// Those with tombstones, and how many of them were there to be deleted.
+    deleted: HashSet<EventId>,
+    removed: u64,
+}
+
 /// What is known to be deleted is not inserted at all, so that nobody sees it come and go. Then the insert, and then
 /// the tombstones once more: a delete writes its tombstone before it deletes, so whichever way the two
 /// interleave, either the insert is before the delete or the look-up is after the tombstone. The session makes the
@@ -99,7 +149,7 @@ async fn insert_then_check(
     handles: &Handles,
     documents: &[RawDocumentBuf],
     ids: &[EventId],
-) -> mongodb::error::Result<(Vec<AppendOutcome>, HashSet<EventId>)> {
+) -> mongodb::error::Result<Checked> {
     let mut session = handles.writer().client().start_session().causal_consistency(true).await?;
     let known = tombstones_among(handles, &mut session, ids).await?;
     let outcomes = if known.is_empty() {
@@ -108,11 +158,13 @@ async fn insert_then_check(
         insert_all_but(&known, handles, &mut session, documents).await?
     };
     let deleted = tombstones_among(handles, &mut session, ids).await?;
+    let mut removed = 0;
     if !deleted.is_empty() {
         let keys: Vec<Binary> = deleted.iter().copied().map(document::key).collect();
-        handles.logs().delete_many(doc! {"_id": {"$in": keys}}).session(&mut session).await?;
+        let those = doc! {"_id": {"$in": keys}};
+        removed = handles.logs().delete_many(those).session(&mut session).await?.deleted_count;
     }
-    Ok((outcomes, deleted))
+    Ok(Checked { outcomes, deleted, removed })
 }
 
 /// What is left out counts as stored already; the tombstone found for it makes it a deleted one.

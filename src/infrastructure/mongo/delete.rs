@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use bson::{Document, doc, raw::RawBson};
+use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::RawBson};
 
-use super::{document, find, store::MongoStore};
+use super::{
+    counts::{Change, quarter_of},
+    document,
+    erasure_rules::time,
+    find,
+    store::MongoStore,
+};
 use crate::domain::{
     EventId, LogId,
     ports::{DeleteOutcome, PortError},
@@ -14,31 +20,33 @@ use crate::domain::{
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn delete(store: &MongoStore, id: LogId) -> Result<DeleteOutcome, PortError> {
-    let Some(key) = key_of(store, id).await? else {
+    let Some(log) = look_up(store, id).await? else {
         return Ok(DeleteOutcome::NotFound);
     };
-    match document::event_id(key.as_raw_bson_ref()) {
+    let key = log.get("_id").ok().flatten().ok_or_else(|| PortError::corrupt("the log to delete has no key"))?;
+    match document::event_id(key) {
         Some(event_id) => {
             if let Some(unsure) = bury(store, event_id).await? {
                 return Ok(unsure);
             }
             // From here on it is marked: "nothing has been deleted or marked" would not be true.
-            Ok(remove(store, key).await.unwrap_or(DeleteOutcome::Unconfirmed))
+            Ok(remove(store, &log).await.unwrap_or(DeleteOutcome::Unconfirmed))
         }
         // What the old service stored is on the bus without an event id: nothing could bring it back by one.
-        None => remove(store, key).await,
+        None => remove(store, &log).await,
     }
 }
 
-async fn key_of(store: &MongoStore, id: LogId) -> Result<Option<RawBson>, PortError> {
+/// Its key, and what its place in the counts depends on.
+async fn look_up(store: &MongoStore, id: LogId) -> Result<Option<RawDocumentBuf>, PortError> {
     let query = doc! {"id": id.get()};
-    let found = store
+    store
         .call(find::PATIENCE, |handles| async move {
-            handles.logs_to_look_up().find_one(query).projection(doc! {"_id": 1}).await
+            let projection = doc! {"_id": 1, "timestamp": 1, "action": 1};
+            handles.logs_to_look_up().find_one(query).projection(projection).await
         })
         .await
-        .map_err(|failure| failure.while_trying("find the log to delete"))?;
-    Ok(found.and_then(|document| document.get("_id").ok().flatten().map(RawBson::from)))
+        .map_err(|failure| failure.while_trying("find the log to delete"))
 }
 
 /// Writes the tombstone. The time is the server's: one clock for all that expire.
@@ -56,18 +64,30 @@ async fn bury(store: &MongoStore, event_id: EventId) -> Result<Option<DeleteOutc
     }
 }
 
-async fn remove(store: &MongoStore, key: RawBson) -> Result<DeleteOutcome, PortError> {
-    let mut query = Document::new();
-    query.insert(
-        "_id",
-        bson::Bson::try_from(key)
-            .map_err(|error| PortError::corrupt("the key of the log cannot be read").caused_by(error))?,
-    );
-    let removed = store.call(PATIENCE, |handles| async move { handles.logs().delete_one(query).await }).await;
+async fn remove(store: &MongoStore, log: &RawDocument) -> Result<DeleteOutcome, PortError> {
+    let key = Bson::try_from(RawBson::from(log.get("_id").ok().flatten().unwrap_or(RawBsonRef::Null)))
+        .map_err(|error| PortError::corrupt("the key of the log cannot be read").caused_by(error))?;
+    let counting = store.counting(one_less(log).map(|change| change.quarter).into_iter().collect()).await?;
+    let removed =
+        store.call(PATIENCE, |handles| async move { handles.logs().delete_one(doc! {"_id": key}).await }).await;
     match removed {
-        // None deleted: somebody else was faster.
-        Ok(_) => Ok(DeleteOutcome::Deleted),
-        Err(failure) if failure.wrote_nothing() => Err(failure.while_trying("delete a log")),
-        Err(_) => Ok(DeleteOutcome::Unconfirmed),
+        Ok(removed) => {
+            // None deleted: somebody else was faster, and has counted it.
+            counting.settle(one_less(log).filter(|_| removed.deleted_count == 1), []);
+            Ok(DeleteOutcome::Deleted)
+        }
+        Err(failure) if failure.wrote_nothing() => {
+            counting.nothing();
+            Err(failure.while_trying("delete a log"))
+        }
+        Err(_) => {
+            counting.doubt();
+            Ok(DeleteOutcome::Unconfirmed)
+        }
     }
+}
+
+/// What a log that goes takes off the counts; one without a time is in none.
+pub(super) fn one_less(log: &RawDocument) -> Option<Change<'_>> {
+    Some(Change { quarter: quarter_of(time(log, "timestamp")?), action: log.get_str("action").ok(), by: -1 })
 }

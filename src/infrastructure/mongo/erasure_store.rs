@@ -9,8 +9,11 @@ use mongodb::options::{ReadConcern, ReturnDocument};
 use uuid::Uuid;
 
 use super::{
+    counts::Change,
+    delete::one_less,
     document::integer,
     erasure_rules::{date, key, time},
+    error::Failure,
     handles::Handles,
     store::MongoStore,
 };
@@ -131,10 +134,37 @@ impl ErasureStore for MongoStore {
     }
 
     async fn erase(&self, request: &ErasureRequest) -> Result<ErasureStep, PortError> {
-        let request = request.clone();
-        self.call(ERASE_PATIENCE, move |handles| async move { erase(&handles, &request).await })
+        let failed = |failure: Failure| failure.while_trying("erase logs");
+        let found = self
+            .call(ERASE_PATIENCE, {
+                let request = request.clone();
+                move |handles| async move { doomed(&handles, &request).await }
+            })
             .await
-            .map_err(|failure| failure.while_trying("erase logs"))
+            .map_err(failed)?;
+        let is_full = found.len() == request.most as usize;
+        // Logs without a number come first, and what is left of them is found by the next pass.
+        let none = Place { timestamp: None, id: LogId::new(i64::MIN) };
+        let last = found.iter().rev().find_map(|document| place(document)).or(request.after).unwrap_or(none);
+        let changes: Vec<Change<'_>> = found.iter().filter_map(|document| one_less(document)).collect();
+        let counting = self.counting(changes.iter().map(|change| change.quarter).collect()).await?;
+        let keys: Vec<Bson> = found.iter().filter_map(|document| key_of(document)).collect();
+        let erased = match keys.is_empty() {
+            true => 0,
+            false => self
+                .call(ERASE_PATIENCE, move |handles| async move {
+                    handles.logs().delete_many(doc! {"_id": {"$in": keys}}).await
+                })
+                .await
+                .map_err(failed)?
+                .deleted_count,
+        };
+        if erased == found.len() as u64 {
+            counting.settle(changes, []);
+        } else {
+            counting.doubt();
+        }
+        Ok(ErasureStep { erased, next: is_full.then_some(last) })
     }
 
     /// The letters themselves lie on the bus; what is here names no user.
@@ -147,7 +177,7 @@ impl ErasureStore for MongoStore {
     }
 }
 
-async fn erase(handles: &Handles, request: &ErasureRequest) -> mongodb::error::Result<ErasureStep> {
+async fn doomed(handles: &Handles, request: &ErasureRequest) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
     let (condition, order) = selected(request);
     let found = handles
         .logs_to_look_up()
@@ -155,24 +185,13 @@ async fn erase(handles: &Handles, request: &ErasureRequest) -> mongodb::error::R
         .sort(order)
         .limit(i64::from(request.most))
         .batch_size(request.most)
-        .projection(doc! {"_id": 1, "id": 1, "timestamp": 1})
+        .projection(doc! {"_id": 1, "id": 1, "timestamp": 1, "action": 1})
         .await?;
-    let found: Vec<RawDocumentBuf> = found.try_collect().await?;
-    let is_full = found.len() == request.most as usize;
-    // Logs without a number come first, and what is left of them is found by the next pass.
-    let none = Place { timestamp: None, id: LogId::new(i64::MIN) };
-    let last = found.iter().rev().find_map(|document| place(document)).or(request.after).unwrap_or(none);
-    let mut keys = Vec::with_capacity(found.len());
-    for document in &found {
-        if let Some(key) = document.get("_id")? {
-            keys.push(Bson::try_from(RawBson::from(key))?);
-        }
-    }
-    let erased = match keys.is_empty() {
-        true => 0,
-        false => handles.logs().delete_many(doc! {"_id": {"$in": keys}}).await?.deleted_count,
-    };
-    Ok(ErasureStep { erased, next: is_full.then_some(last) })
+    found.try_collect().await
+}
+
+fn key_of(document: &RawDocument) -> Option<Bson> {
+    Bson::try_from(RawBson::from(document.get("_id").ok().flatten()?)).ok()
 }
 
 /// By the order of the index that finds them, so that what is gone is not walked over again. What has no time of

@@ -74,6 +74,12 @@ fn has(condition: &MetadataMatch) -> Document {
     doc! {format!("metadata.{}", condition.path().join(".")): {"$in": values}}
 }
 
+/// The value of a field where it is a text, else null.
+pub(super) fn text_of(field: &str) -> Document {
+    let value = format!("${field}");
+    doc! {"$cond": [{"$eq": [{"$type": &value}, "string"]}, &value, Bson::Null]}
+}
+
 /// By timestamp there are two: the first is what the index is entered by, the second leaves out what has the very
 /// timestamp and stands before.
 fn behind(order: Order, place: Place) -> Vec<Document> {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bson::RawDocumentBuf;
+use bson::{Document, RawDocumentBuf};
 use mongodb::{
     Client, Collection, Database,
     options::{ClientOptions, DatabaseOptions, ReadPreference, SelectionCriteria, WriteConcern},
@@ -135,6 +135,26 @@ impl Handles {
 
     pub(super) fn ledger(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("ledger")
+    }
+
+    pub(super) fn counts(&self) -> Collection<RawDocumentBuf> {
+        self.writer.collection("logcounts")
+    }
+
+    pub(super) fn counts_to_read(&self) -> Collection<RawDocumentBuf> {
+        self.primary_reader.collection("logcounts")
+    }
+
+    pub(super) fn count_marks(&self) -> Collection<Document> {
+        self.writer.collection("logcountmarks")
+    }
+
+    pub(super) fn count_marks_to_read(&self) -> Collection<RawDocumentBuf> {
+        self.primary_reader.collection("logcountmarks")
+    }
+
+    pub(super) fn count_days(&self) -> Collection<RawDocumentBuf> {
+        self.reader.collection("logcountdays")
     }
 
     pub(super) fn erasure_jobs(&self) -> Collection<RawDocumentBuf> {

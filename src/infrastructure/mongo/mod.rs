@@ -9,6 +9,7 @@
 mod append;
 mod call;
 mod counter;
+mod counts;
 mod dead_letter_index;
 mod delete;
 mod document;
@@ -27,9 +28,11 @@ mod options;
 pub mod raw;
 mod reach;
 mod receipt;
+mod statistics;
 mod store;
 mod supervise;
 mod to_json;
+mod top_actions;
 mod totals;
 mod update_many;
 

@@ -1,12 +1,14 @@
 //! Where the database is and how it is to be used, checked without any network I/O.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use mongodb::{error::ErrorKind, options::ConnectionString};
 
 /// The old service's database, used where the URI names none.
 const DEFAULT_DATABASE: &str = "eyeGoDB";
 const MAX_DATABASE_BYTES: usize = 63;
+/// Longer than any write may be on its way.
+const COUNT_LEASE: Duration = Duration::from_secs(120);
 
 /// Which MongoDB, and how long deletions are remembered.
 #[derive(Clone)]
@@ -14,6 +16,7 @@ pub struct MongoOptions {
     pub(super) uri: ConnectionString,
     pub(super) database: String,
     pub(super) tombstone_days: u32,
+    pub(super) count_lease: Duration,
 }
 
 /// Why a URI is none. The text never holds any part of the user name or password.
@@ -30,7 +33,13 @@ impl MongoOptions {
         if database.contains('.') || database.len() > MAX_DATABASE_BYTES {
             return Err(InvalidMongoUri("the database name must have no dot and at most 63 bytes".to_owned()));
         }
-        Ok(Self { uri, database, tombstone_days })
+        Ok(Self { uri, database, tombstone_days, count_lease: COUNT_LEASE })
+    }
+
+    /// After how long what a process had open is recounted, where the process does not say any more that it lives.
+    #[must_use]
+    pub fn with_count_lease(self, lease: Duration) -> Self {
+        Self { count_lease: lease, ..self }
     }
 
     pub fn database(&self) -> &str {

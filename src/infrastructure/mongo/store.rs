@@ -13,7 +13,7 @@ use bson::{doc, oid::ObjectId};
 use tokio::sync::watch;
 
 use super::{
-    append, call, counter, delete, erasure_rules::RuleCache, find, handles::Handles, options::MongoOptions,
+    append, call, counter, counts::Counts, delete, erasure_rules::RuleCache, find, handles::Handles, options::MongoOptions,
     reach::Reach, receipt, totals::Totals,
 };
 use crate::{
@@ -42,6 +42,7 @@ pub struct MongoStore {
     preparation: watch::Sender<Preparation>,
     totals: Totals,
     rules: RuleCache,
+    counts: Counts,
     status: StatusCell,
     /// The server answers, but refuses the credentials.
     refused: AtomicBool,
@@ -50,6 +51,7 @@ pub struct MongoStore {
 impl MongoStore {
     /// Does no I/O.
     pub fn new(options: MongoOptions) -> Self {
+        let counts = Counts::new(options.count_lease);
         Self {
             options,
             handles: OnceLock::new(),
@@ -57,6 +59,7 @@ impl MongoStore {
             preparation: watch::Sender::new(Preparation::Pending),
             totals: Totals::default(),
             rules: RuleCache::default(),
+            counts,
             status: StatusCell::down("not connected yet"),
             refused: AtomicBool::new(false),
         }
@@ -75,6 +78,7 @@ impl MongoStore {
 
     /// Closes the connections. To be called once nobody calls any more.
     pub async fn close(&self) {
+        self.close_counts().await;
         if let Some(handles) = self.handles() {
             handles.close().await;
         }
@@ -90,6 +94,10 @@ impl MongoStore {
 
     pub(super) fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     pub(super) fn rule_cache(&self) -> &RuleCache {

@@ -30,7 +30,7 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 impl MongoStore {
     /// Keeps the store connected and prepared, and its probe right, until `stop`.
     pub async fn supervise(self: Arc<Self>, stop: CancellationToken) {
-        let watching = async { tokio::join!(self.watch(), self.keep_prepared(), self.keep_totals()) };
+        let watching = async { tokio::join!(self.watch(), self.keep_prepared(), self.keep_totals(), self.keep_counts()) };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = watching => {}
@@ -79,10 +79,12 @@ impl MongoStore {
         loop {
             let failed = |error: &PortError| self.preparation_is(Preparation::Failed(error.to_string()));
             self.persist(Self::prepare, failed).await;
+            self.check_counts().await;
             self.preparation_is(Preparation::Done);
             // Nobody waits for these: on a large old collection they take their time, and logs can be appended and
             // read without them.
             self.persist(Self::prepare_queries, |_| {}).await;
+            self.persist(Self::complete_counts, |_| {}).await;
             self.reach().lost().await;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Document, doc};
 use mongodb::Collection;
 
 use super::{
@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 impl MongoStore {
     /// Returns how many documents were changed or made; another process was faster to make the others. Updates are
     /// independent of each other. `aim` says what for: "could not `aim`".
-    pub(super) async fn update_many(
+    pub(super) async fn update_many<T: Send + Sync + 'static>(
         &self,
         aim: &'static str,
-        collection: fn(&Handles) -> Collection<RawDocumentBuf>,
+        collection: fn(&Handles) -> Collection<T>,
         updates: Vec<Document>,
     ) -> Result<usize, PortError> {
         let reply = self

@@ -1,0 +1,156 @@
+//! Making sure that every log is counted: also those of before there were counts, and those that others stored.
+
+use std::{convert::Infallible, time::Duration};
+
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use tokio::time::sleep;
+
+use super::{marks::date, open::PATIENCE, quarter_of, recount::whole};
+use crate::{
+    domain::{QUARTER_HOUR, ports::PortError},
+    infrastructure::mongo::{erasure_rules::time, handles::Handles, store::MongoStore},
+};
+
+/// What says that there are counts of all logs, among the counters.
+const COMPLETE: &str = "logcounts";
+/// How often what was gathered is added, and quarters in doubt are looked for.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+/// On a large store whatever has to look at every log takes its time.
+const BUILD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the start waits for a look at the counts.
+const LOOK_TIME: Duration = Duration::from_secs(5);
+
+impl MongoStore {
+    /// Adds up and recounts, for as long as it is polled.
+    pub(in crate::infrastructure::mongo) async fn keep_counts(&self) -> Infallible {
+        loop {
+            sleep(TEND_EVERY).await;
+            if !self.reach().is_up() {
+                continue;
+            }
+            self.tend_open_quarters().await;
+            loop {
+                match self.recount_some().await {
+                    Ok(true) => self.tend_open_quarters().await,
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "quarters could not be recounted yet");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Before anything is stored: whether the counts are those of all logs. They are not where another program has
+    /// written to the store, or the server has lost something. Where they are in use nobody can tell, and they are
+    /// believed.
+    pub(in crate::infrastructure::mongo) async fn check_counts(&self) {
+        self.counts().complete_is(false);
+        let are_right = self.call(LOOK_TIME * 2, |handles| async move { are_right(&handles).await }).await;
+        match are_right {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!("the logs have been changed by others: they are counted anew");
+                let forgotten = self
+                    .call(PATIENCE, |handles| async move {
+                        handles.counters().delete_one(doc! {"_id": COMPLETE}).await.map(drop)
+                    })
+                    .await;
+                if let Err(failure) = forgotten {
+                    let error = failure.while_trying("forget counts");
+                    tracing::debug!(%error, "counts stay as they are");
+                }
+            }
+            Err(failure) => {
+                let error = failure.while_trying("look at the counts");
+                tracing::debug!(%error, "the counts were not looked at");
+            }
+        }
+    }
+
+    /// Where counts are not complete, every quarter that has logs or counts is put in doubt: then readers count it
+    /// themselves until it has been recounted.
+    ///
+    /// # Errors
+    /// `Unavailable`: call again.
+    pub(in crate::infrastructure::mongo) async fn complete_counts(&self) -> Result<(), PortError> {
+        let complete = self
+            .call(PATIENCE, |handles| async move { handles.counters().find_one(doc! {"_id": COMPLETE}).await })
+            .await
+            .map_err(|failure| failure.while_trying("look at the counts"))?;
+        if complete.is_none() {
+            self.doubt_all().await?;
+        }
+        self.counts().complete_is(true);
+        Ok(())
+    }
+
+    async fn doubt_all(&self) -> Result<(), PortError> {
+        let failed = |failure: crate::infrastructure::mongo::error::Failure| failure.while_trying("count logs anew");
+        let quarters = self
+            .call(BUILD_PATIENCE, |handles| async move {
+                let mut quarters = quarters_of_counts(&handles).await?;
+                quarters.extend(quarters_of_logs(&handles).await?);
+                Ok(quarters)
+            })
+            .await
+            .map_err(failed)?;
+        if !quarters.is_empty() {
+            tracing::info!(quarters = quarters.len(), "logs are counted in the background");
+        }
+        self.doubt(&quarters).await?;
+        self.call(BUILD_PATIENCE, |handles| async move {
+            let undated = undated(&handles).await?;
+            let complete = doc! {"$set": {"undated": undated}};
+            handles.counters().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await.map(drop)
+        })
+        .await
+        .map_err(failed)
+    }
+}
+
+/// Whether the server's own number of logs is that of the counts.
+async fn are_right(handles: &Handles) -> mongodb::error::Result<bool> {
+    let Some(complete) = handles.counters().find_one(doc! {"_id": COMPLETE}).await? else { return Ok(true) };
+    let undated = complete.get("undated").ok().flatten().and_then(crate::infrastructure::mongo::document::integer);
+    let figure = handles.logs().estimated_document_count().max_time(LOOK_TIME).await?;
+    let sum = [doc! {"$group": {"_id": Bson::Null, "n": {"$sum": "$n"}}}];
+    let sum: Vec<Document> = handles.counts().aggregate(sum).max_time(LOOK_TIME).await?.try_collect().await?;
+    let sum = sum.first().and_then(|sum| sum.get("n")).and_then(whole).unwrap_or(0);
+    // Whoever has marks there now is counting, or has been recounting while this was read.
+    if handles.count_marks().find_one(doc! {}).await?.is_some() {
+        return Ok(true);
+    }
+    Ok(sum.saturating_add(undated.unwrap_or(0)) == figure.cast_signed())
+}
+
+async fn quarters_of_counts(handles: &Handles) -> mongodb::error::Result<Vec<i64>> {
+    let found = handles.counts().find(doc! {"n": {"$ne": 0}}).projection(doc! {"_id": 1}).await?;
+    let found: Vec<RawDocumentBuf> = found.try_collect().await?;
+    Ok(found.iter().filter_map(|document| time(document, "_id")).map(quarter_of).collect())
+}
+
+/// By a seek for each: the index on the timestamp leads from one to the next.
+async fn quarters_of_logs(handles: &Handles) -> mongodb::error::Result<Vec<i64>> {
+    let (mut quarters, mut from) = (Vec::new(), Bson::DateTime(DateTime::MIN));
+    loop {
+        let next = handles
+            .logs()
+            .find_one(doc! {"timestamp": {"$gte": from}})
+            .sort(doc! {"timestamp": 1, "id": 1})
+            .projection(doc! {"_id": 0, "timestamp": 1})
+            .await?;
+        let Some(at) = next.and_then(|log| time(&log, "timestamp")) else { return Ok(quarters) };
+        let quarter = quarter_of(at);
+        quarters.push(quarter);
+        from = date(quarter.saturating_add(QUARTER_HOUR));
+    }
+}
+
+/// Logs that are in no histogram.
+async fn undated(handles: &Handles) -> mongodb::error::Result<i64> {
+    let undated = handles.logs().count_documents(doc! {"timestamp": {"$not": {"$type": "date"}}}).await?;
+    Ok(undated.cast_signed())
+}

@@ -1,0 +1,29 @@
+//! How many logs there are of each quarter of an hour and action, kept beside the logs and without transactions.
+//!
+//! `logcounts` has a document for each quarter: `n` logs, `a` of each action, `v` that grows with every change and `e`
+//! that grows with every recount. `logcountmarks` says who is about to change a quarter.
+//!
+//! - Whoever stores or deletes logs of a quarter leaves a mark of his own first, and reads `e` after that. What he did
+//!   is gathered in memory and added once a second, on condition that `e` is the same still. The mark goes when the
+//!   quarter has been quiet for a while.
+//! - Where it is not certain what was stored or deleted, or `e` has moved on, or an event was stored already, the
+//!   quarter gets a mark of doubt. Who dies leaves his marks; they grow old.
+//! - A quarter with a mark of doubt or an old one is recounted from the logs once nobody has it open: `e` and `v` are
+//!   read, then the marks, then the logs are counted, and the counts set on condition that `e` and `v` are the same
+//!   still. Who opens it meanwhile either reads the new `e` after everything was counted, or adds by the old one, in
+//!   vain, and doubts.
+//!
+//! Readers count quarters in doubt from the logs.
+
+mod build;
+mod field;
+mod marks;
+mod open;
+mod recount;
+mod tally;
+
+pub(super) use field::{action_of, field_of};
+pub(super) use marks::in_doubt;
+pub(super) use open::{Counting, Counts};
+pub(super) use recount::whole;
+pub(super) use tally::{Change, quarter_of};

@@ -1,0 +1,94 @@
+//! Changes of one quarter's counts that have not been written yet.
+
+use std::collections::{HashMap, HashSet};
+
+use bson::{Document, doc};
+
+use super::field_of;
+use crate::domain::{QUARTER_HOUR, Timestamp, start_of};
+
+/// More actions than this are not kept apart: they are counted from the logs when somebody asks.
+pub(super) const MAX_ACTIONS: usize = 1000;
+
+/// Where the quarter begins that holds the moment, in milliseconds.
+pub(in crate::infrastructure::mongo) fn quarter_of(at: Timestamp) -> i64 {
+    start_of(QUARTER_HOUR, at)
+}
+
+/// One log more or less.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infrastructure::mongo) struct Change<'a> {
+    pub(in crate::infrastructure::mongo) quarter: i64,
+    pub(in crate::infrastructure::mongo) action: Option<&'a str>,
+    pub(in crate::infrastructure::mongo) by: i64,
+}
+
+/// By the name of the action's field.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    by_field: HashMap<String, i64>,
+    seen: HashSet<String>,
+    is_crowded: bool,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, change: Change<'_>) {
+        *self.by_field.entry(field_of(change.action)).or_default() += change.by;
+    }
+
+    pub(super) fn crowded_is(&mut self, is_crowded: bool) {
+        self.is_crowded |= is_crowded;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_field.is_empty()
+    }
+
+    /// The update that writes what has been gathered, which is forgotten here.
+    pub(super) fn take(&mut self) -> Document {
+        let taken = std::mem::take(&mut self.by_field);
+        if !self.is_crowded {
+            for field in taken.keys() {
+                if !self.seen.contains(field) {
+                    self.seen.insert(field.clone());
+                }
+            }
+            if self.seen.len() > MAX_ACTIONS {
+                self.is_crowded = true;
+                self.seen = HashSet::new();
+            }
+        }
+        let mut added = doc! {"n": taken.values().sum::<i64>(), "v": 1_i64};
+        if self.is_crowded {
+            return doc! {"$inc": added, "$set": {"o": true}, "$unset": {"a": ""}};
+        }
+        let changed = taken.into_iter().filter(|(_, by)| *by != 0);
+        added.extend(changed.map(|(field, by)| (format!("a.{field}"), by.into())));
+        doc! {"$inc": added}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_one_action_are_written_once() {
+        let mut tally = Tally::default();
+        for (action, by) in [("a.b", 1), ("a.b", 1), ("c", 1), ("c", -1), ("d", -1)] {
+            tally.add(Change { quarter: 0, action: Some(action), by });
+        }
+        assert_eq!(tally.take(), doc! {"$inc": {"n": 1_i64, "v": 1_i64, "a.sa%2Eb": 2_i64, "a.sd": -1_i64}});
+        assert!(tally.is_empty());
+    }
+
+    #[test]
+    fn too_many_actions_are_not_kept_apart() {
+        let mut tally = Tally::default();
+        for number in 0..=MAX_ACTIONS {
+            tally.add(Change { quarter: 0, action: Some(&number.to_string()), by: 1 });
+        }
+        let expected = doc! {"$inc": {"n": 1001_i64, "v": 1_i64}, "$set": {"o": true}, "$unset": {"a": ""}};
+        assert_eq!(tally.take(), expected);
+    }
+}
