@@ -30,7 +30,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A batch of 1,000 is where a bulk insert stops getting cheaper per document. While one waits for the disks of a
 /// majority, the server works on the next.
-const PACE: Pace = Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN.saturating_add(2) };
+const PACE: Pace = Pace { records: 3000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN.saturating_add(2) };
 
 /// What librdkafka says of the settings, without any I/O.
 pub(super) fn check(kafka: &KafkaSettings, settings: &Settings) -> Result<(), Vec<Problem>> {
