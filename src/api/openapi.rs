@@ -4,7 +4,9 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    handlers::{create_batch, create_log, delete_log, get_ledger, get_log, get_receipt, health, list_logs, metrics},
+    handlers::{
+        create_batch, create_log, delete_log, export_logs, get_ledger, get_log, get_receipt, health, list_logs, metrics,
+    },
     state::{LogState, OpsState},
 };
 
@@ -39,6 +41,7 @@ pub(super) fn intake_routes() -> OpenApiRouter<LogState> {
 pub(super) fn log_routes() -> OpenApiRouter<LogState> {
     OpenApiRouter::new()
         .routes(routes!(list_logs::list_logs))
+        .routes(routes!(export_logs::export_logs))
         .routes(routes!(create_batch::create_batch))
         .routes(routes!(get_receipt::get_receipt))
         .routes(routes!(get_log::get_log, delete_log::delete_log))

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use crate::application::{health_service::HealthService, ledger_service::LedgerService, log_service::LogService};
+use crate::application::{
+    health_service::HealthService, ledger_service::LedgerService, log_service::LogService,
+    transfer::export_service::ExportService,
+};
 
 /// What a process says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,7 @@ pub struct Intake {
 #[derive(Clone)]
 pub struct LogState {
     pub logs: Arc<LogService>,
+    pub exports: Arc<ExportService>,
     pub intake: Intake,
     /// One permit per byte of all pages that are on their way to clients.
     pub answers: Arc<Semaphore>,

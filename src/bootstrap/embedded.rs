@@ -53,7 +53,8 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
     });
     Ok(BackendParts {
         publisher: queue,
-        repository: Some(store),
+        repository: Some(store.clone()),
+        export: Some(store),
         bus,
         worker: Some(worker),
         store: Some(Arc::new(StatusCell::up())),

@@ -6,6 +6,7 @@
 mod account;
 mod event;
 mod event_id;
+mod export;
 mod filter;
 mod idempotency_key;
 mod log_fields;
@@ -22,6 +23,7 @@ mod timestamp;
 pub use account::{Account, Fate, PartitionOffsets, Tally};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
+pub use export::{ExportPart, ExportQuery, ExportRange, PartBuilder, StoredLog, UnnumberedPlace};
 pub use filter::LogFilter;
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use log_fields::{FieldProblem, FieldRules, FieldsProblem, LogFields, read_text, read_timestamp};

@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod create_log;
 pub mod error;
+pub mod export_logs;
 pub mod filter;
 pub mod health;
 pub mod ledger;
