@@ -1,8 +1,8 @@
 //! HTTP: routes, handlers, what requests and answers look like, and the mapping of errors to statuses.
 
 mod batch;
-pub mod cursor;
-mod dto;
+mod cursor;
+pub mod dto;
 mod error;
 mod error_code;
 mod extract;

@@ -265,7 +265,10 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
 
 fn reading(query: &QuerySettings) -> Reading {
     let QuerySettings { timeout, count_cap, cursor_lag } = *query;
-    Reading { tip: Arc::new(TipWatch::new(cursor_lag)), limits: PageLimits { count_cap, max_time: timeout, cursor_lag } }
+    Reading {
+        tip: Arc::new(TipWatch::new(cursor_lag)),
+        limits: PageLimits { count_cap, max_time: timeout, cursor_lag },
+    }
 }
 
 fn intake(http: &HttpSettings) -> Intake {

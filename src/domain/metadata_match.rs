@@ -219,7 +219,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
 /// Whether the name is the index, as it is written without leading zeros.
 fn is_index(name: &str, index: usize) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0')) && name.parse() == Ok(index)
+    name.bytes().all(|byte| byte.is_ascii_digit())
+        && (name == "0" || !name.starts_with('0'))
+        && name.parse() == Ok(index)
 }
 
 #[cfg(test)]
@@ -238,7 +240,9 @@ mod tests {
         {
             assert!(holds(path, text, metadata), "{path}={text}");
         }
-        for (path, text) in [("a.b", "y"), ("a", "x"), ("b", "x"), ("a.b.c", "x"), ("e", "null"), ("g", "7.0"), ("d", "1")] {
+        for (path, text) in
+            [("a.b", "y"), ("a", "x"), ("b", "x"), ("a.b.c", "x"), ("e", "null"), ("g", "7.0"), ("d", "1")]
+        {
             assert!(!holds(path, text, metadata), "{path}={text}");
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use eyego::{
-    domain::{LogFilter, PageRequest, ports::LogRepository, ports::PortErrorKind},
+    domain::{LogFilter, PageRequest, ports::PortErrorKind},
     infrastructure::embedded::FolderError,
 };
 

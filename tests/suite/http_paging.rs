@@ -138,7 +138,9 @@ fn a_cursor_belongs_to_its_question(service: &Service) {
         assert_eq!(answer.status, 400, "{query} {answer:?}");
         answer.code().to_owned()
     };
-    for query in ["userId=user1&sort=-id", "sort=-id", "userId=user0&sort=id", "userId=user0", "userId=user0&sort=-id&action=x"] {
+    for query in
+        ["userId=user1&sort=-id", "sort=-id", "userId=user0&sort=id", "userId=user0", "userId=user0&sort=-id&action=x"]
+    {
         assert_eq!(code(format!("{query}&cursor={cursor}")), "invalid_cursor", "{query}");
     }
     assert_eq!(code(format!("userId=user0&sort=-id&page=1&cursor={cursor}")), "invalid_cursor");
@@ -165,7 +167,8 @@ fn new_logs_are_followed(service: &Service) {
     let mut seen: Vec<String> = Vec::new();
     let mut look = |service: &Service, seen: &mut Vec<String>| {
         let answer = page(service, &format!("limit=3&count=none&cursor={cursor}"));
-        let actions = answer.body["logs"].as_array().unwrap().iter().map(|log| log["action"].as_str().unwrap().to_owned());
+        let actions =
+            answer.body["logs"].as_array().unwrap().iter().map(|log| log["action"].as_str().unwrap().to_owned());
         seen.extend(actions.filter(|action| action.starts_with("new")));
         cursor = next_cursor(&answer);
     };

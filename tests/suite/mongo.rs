@@ -248,7 +248,7 @@ async fn a_batch_larger_than_a_message_is_stored_whole() {
         for numbered in &batch {
             assert!(harness.store.get(numbered.id).await.unwrap().is_some());
         }
-        assert!(first_page(&*harness.store).await.cut_short, "more than a page may hold");
+        assert!(first_page(&*harness.store).await.logs.len() < 10, "more than a page may hold");
     })
     .await;
 }

@@ -18,7 +18,8 @@ use eyego::{
         stored_signal::StoredSignal,
     },
     domain::{
-        Account, ActivityLog, Event, EventId, IdRange, LogFilter, LogId, LogPage, NumberedEvent, PageRequest,
+        Account, ActivityLog, Count, Event, EventId, IdRange, LogFilter, LogId, LogQuery, LogSlice, NumberedEvent,
+        PageRequest,
         ports::{
             AccountMove, AppendOutcome, Batch, BatchLimits, Checkpoint, DeadLetter, DeadLetters, DeleteOutcome,
             EventPublisher, EventSource, LedgerWriter, LogRepository, PortError, Probe, PublishOutcome, Receipt,
@@ -96,8 +97,12 @@ impl LogRepository for Flaky<EmbeddedStore> {
         if self.dice.hit(3) { away() } else { self.inner.raise_counter().await }
     }
 
-    async fn find(&self, filter: &LogFilter, page: PageRequest) -> Result<LogPage, PortError> {
-        self.inner.find(filter, page).await
+    async fn find(&self, query: &LogQuery) -> Result<LogSlice, PortError> {
+        self.inner.find(query).await
+    }
+
+    async fn count(&self, filter: &LogFilter, cap: u64, max_time: Duration) -> Result<Count, PortError> {
+        self.inner.count(filter, cap, max_time).await
     }
 
     async fn get(&self, id: LogId) -> Result<Option<ActivityLog>, PortError> {
@@ -271,7 +276,10 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         async fn raise_counter(&self) -> Result<(), PortError> {
             away()
         }
-        async fn find(&self, _: &LogFilter, _: PageRequest) -> Result<LogPage, PortError> {
+        async fn find(&self, _: &LogQuery) -> Result<LogSlice, PortError> {
+            away()
+        }
+        async fn count(&self, _: &LogFilter, _: u64, _: Duration) -> Result<Count, PortError> {
             away()
         }
         async fn get(&self, _: LogId) -> Result<Option<ActivityLog>, PortError> {

@@ -230,7 +230,13 @@ async fn filters_select_by_each_field_and_by_all(harness: &mut impl RepositoryHa
     assert_eq!(matching(&*logs, &from).await, ["a", "c"]);
     let to = LogFilter { to: Some(at(20)), ..LogFilter::default() };
     assert_eq!(matching(&*logs, &to).await, ["a", "b"]);
-    let all = LogFilter { user_ids: texts(&["u1"]), actions: texts(&["b"]), from: Some(at(15)), to: Some(at(25)), ..LogFilter::default() };
+    let all = LogFilter {
+        user_ids: texts(&["u1"]),
+        actions: texts(&["b"]),
+        from: Some(at(15)),
+        to: Some(at(25)),
+        ..LogFilter::default()
+    };
     assert_eq!(matching(&*logs, &all).await, ["b"]);
     let none = LogFilter { to: Some(at(19)), ..all };
     assert_eq!(matching(&*logs, &none).await, Vec::<String>::new());

@@ -72,7 +72,8 @@ fn number(text: &str, limit: u32) -> Result<PageRequest, ApiError> {
         ApiError::new(ErrorCode::InvalidPage, format!("page must be a whole number from 1 to {MAX_PAGE}"))
     })?;
     if page.saturating_mul(u64::from(limit)) > MAX_DEPTH {
-        let problem = format!("page times limit is more than {MAX_DEPTH}: go on with cursor, from nextCursor of a page");
+        let problem =
+            format!("page times limit is more than {MAX_DEPTH}: go on with cursor, from nextCursor of a page");
         return Err(ApiError::new(ErrorCode::PageTooDeep, problem));
     }
     PageRequest::new(page, limit).ok_or_else(|| ErrorCode::InvalidPage.into())
@@ -138,7 +139,8 @@ mod tests {
     #[test]
     fn the_newer_filters_are_read() {
         let id = "0196f1e2-7c3a-7000-8000-000000000001";
-        let filter = read(&format!("actionPrefix=auth.&eventId={id}&metadata.a.b=7&metadata.a.b=8")).unwrap().query.filter;
+        let filter =
+            read(&format!("actionPrefix=auth.&eventId={id}&metadata.a.b=7&metadata.a.b=8")).unwrap().query.filter;
         assert_eq!(filter.action_prefix.as_deref(), Some("auth."));
         assert_eq!(filter.event_id.unwrap().to_string(), id);
         assert_eq!(filter.metadata.len(), 2);

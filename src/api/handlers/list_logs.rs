@@ -58,7 +58,8 @@ pub(in crate::api) async fn list_logs(
 /// The same question, from the cursor on (RFC 8288).
 fn link(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     let is_kept = |pair: &&str| !matches!(pair.split('=').next(), Some("page" | "cursor" | ""));
-    let kept: String = uri.query().unwrap_or_default().split('&').filter(is_kept).map(|pair| format!("{pair}&")).collect();
+    let kept: String =
+        uri.query().unwrap_or_default().split('&').filter(is_kept).map(|pair| format!("{pair}&")).collect();
     let link = format!("<{}?{kept}cursor={cursor}>; rel=\"next\"", uri.path());
     HeaderValue::from_str(&link).ok().filter(|link| link.len() <= MAX_LINK_BYTES)
 }

@@ -34,7 +34,9 @@ impl Takeover {
             let (hindrance, detail) = match self.try_join().await {
                 Ok(Attempt::Joined(source)) => return Ok(Some(source)),
                 Ok(Attempt::Hindered(hindrance)) => (hindrance, String::new()),
-                Err(error) if matches!(error.kind(), PortErrorKind::Closed | PortErrorKind::Corrupt) => return Err(error),
+                Err(error) if matches!(error.kind(), PortErrorKind::Closed | PortErrorKind::Corrupt) => {
+                    return Err(error);
+                }
                 Err(error) => ("the consumer group cannot be reached".to_owned(), ErrorChain(&error).to_string()),
             };
             if hindrance != told {

@@ -39,8 +39,7 @@ pub(super) fn find(connection: &Connection, query: &LogQuery) -> rusqlite::Resul
 
 pub(super) fn count(connection: &Connection, filter: &LogFilter, cap: u64) -> rusqlite::Result<Count> {
     if filter.is_empty() {
-        let stored: i64 =
-            connection.prepare_cached("SELECT stored FROM counters")?.query_row([], |row| row.get(0))?;
+        let stored: i64 = connection.prepare_cached("SELECT stored FROM counters")?.query_row([], |row| row.get(0))?;
         return Ok(Count::exactly(u64::try_from(stored).unwrap_or(0)));
     }
     let most = i64::try_from(cap.saturating_add(1)).unwrap_or(i64::MAX);

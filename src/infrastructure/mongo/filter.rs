@@ -30,7 +30,11 @@ pub(super) fn of_filter_and(filter: &LogFilter, condition: Document) -> Document
 }
 
 fn all_of(conditions: Vec<Document>) -> Document {
-    if conditions.is_empty() { Document::new() } else { doc! {"$and": conditions} }
+    if conditions.is_empty() {
+        Document::new()
+    } else {
+        doc! {"$and": conditions}
+    }
 }
 
 fn conditions(filter: &LogFilter) -> Vec<Document> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bson::{Document, doc};
 
 use super::{document, filter, handles::Handles, store::MongoStore, totals};
-use crate::domain::{ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, ports::PortError};
+use crate::domain::{
+    ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, ports::PortError,
+};
 
 /// How long the server may work on reading one log; it gives up by itself then.
 const MAX_TIME: Duration = Duration::from_secs(10);
@@ -52,7 +54,11 @@ async fn slice(handles: &Handles, query: LogQuery) -> mongodb::error::Result<Log
 
 fn order(order: Order) -> Document {
     let direction = if order.is_descending() { -1 } else { 1 };
-    if order.is_by_timestamp() { doc! {"timestamp": direction, "id": direction} } else { doc! {"id": direction} }
+    if order.is_by_timestamp() {
+        doc! {"timestamp": direction, "id": direction}
+    } else {
+        doc! {"id": direction}
+    }
 }
 
 pub(super) async fn count(
@@ -76,7 +82,12 @@ pub(super) async fn count(
 }
 
 /// Not as the driver counts, which is by a pipeline: the server has a shorter way for a range of an index.
-async fn count_up_to(handles: &Handles, condition: Document, most: u64, max_time: Duration) -> mongodb::error::Result<u64> {
+async fn count_up_to(
+    handles: &Handles,
+    condition: Document,
+    most: u64,
+    max_time: Duration,
+) -> mongodb::error::Result<u64> {
     let command = doc! {
         "count": handles.logs_to_read().name(),
         "query": condition,
