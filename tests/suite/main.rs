@@ -37,6 +37,7 @@ mod mongo_away;
 mod mongo_faults;
 mod mongo_ledger;
 mod mongo_old_data;
+mod mongo_old_export;
 mod pipeline;
 mod place;
 mod proxy;

@@ -131,6 +131,7 @@ mod tests {
             paging::PageLimits,
             stored_signal::StoredSignal,
             tip_watch::TipWatch,
+            transfer::export_service::ExportService,
         },
         domain::{
             Event, Timestamp,
@@ -161,7 +162,9 @@ mod tests {
         let signal = StoredSignal::default();
         let lag = Duration::from_secs(2);
         let limits = PageLimits { count_cap: 1000, max_time: lag, cursor_lag: lag };
-        let reading = Reading { tip: Arc::new(TipWatch::new(lag)), limits };
+        let tip = Arc::new(TipWatch::new(lag));
+        let exports = Arc::new(ExportService::new(None, Arc::new(Stopped), Arc::clone(&tip), limits));
+        let reading = Reading { tip, limits };
         let logs = LogService::new(bus, None, Arc::new(Stopped), signal, reading, 0, CancellationToken::new());
         let intake = Intake {
             budget: Arc::new(Semaphore::new(budget)),
@@ -170,7 +173,7 @@ mod tests {
             max_batch_bytes: 1 << 20,
             body_timeout: Duration::from_secs(10),
         };
-        LogState { logs: Arc::new(logs), intake, answers: Arc::new(Semaphore::new(answers)) }
+        LogState { logs: Arc::new(logs), exports, intake, answers: Arc::new(Semaphore::new(answers)) }
     }
 
     async fn post(state: &LogState, kind: &str, body: String) -> Result<Response, ApiError> {

@@ -206,3 +206,7 @@ impl Export {
         Ok(part)
     }
 }
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{
@@ -52,7 +53,7 @@ impl ExportService {
     /// Begins an export, and returns once its first logs were read: what fails until then can be answered.
     pub async fn begin(&self, request: ExportRequest) -> Result<RunningExport, ServiceError> {
         let source = self.source.clone().ok_or(ServiceError::StoreNotConfigured)?;
-        let slot = self.slots.take().ok_or(ServiceError::TooManyExports)?;
+        let slot = self.slots.take(Instant::now()).ok_or(ServiceError::TooManyExports)?;
         let PageLimits { max_time, cursor_lag: lag, .. } = self.limits;
         let care = ExportCare { max_time, settled: self.tip.settled_id(), lag };
         let export = Export::begin(source, request, care).await.map_err(store_error)?;
@@ -83,7 +84,7 @@ impl Stream for RunningExport {
     type Item = Result<Vec<StoredLog>, CutOff>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.slot.goes_on() {
+        if !self.slot.goes_on(Instant::now()) {
             warn!(logs = self.logs, "an export was cut off: its client took nothing, and another one waited");
             return Poll::Ready(Some(Err(CutOff(None))));
         }

@@ -13,7 +13,7 @@ use crate::domain::{StoredLog, ports::PortError};
 type Read = Result<Option<Vec<StoredLog>>, PortError>;
 
 /// Ends after the last part or with the first error. Dropping it gives up what is being read.
-pub struct Pages {
+pub(super) struct Pages {
     reading: Option<BoxFuture<'static, (Export, Read)>>,
 }
 

@@ -36,16 +36,16 @@ impl Slots {
     }
 
     /// `None` where all are taken, each by a client that takes what it gets.
-    pub(super) fn take(&self) -> Option<Slot> {
+    pub(super) fn take(&self, now: Instant) -> Option<Slot> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|one| one.strong_count() > 0);
         if running.len() >= self.most {
-            let stalled = running.iter().position(|one| one.upgrade().is_some_and(|one| one.is_stalled()))?;
+            let stalled = running.iter().position(|one| one.upgrade().is_some_and(|one| one.is_stalled(now)))?;
             if let Some(stalled) = running.swap_remove(stalled).upgrade() {
                 stalled.is_cut.store(true, Ordering::Relaxed);
             }
         }
-        let taken = Running { taken_at: Mutex::new(Instant::now()), is_cut: AtomicBool::new(false) };
+        let taken = Running { taken_at: Mutex::new(now), is_cut: AtomicBool::new(false) };
         let taken = Arc::new(taken);
         running.push(Arc::downgrade(&taken));
         Some(Slot(taken))
@@ -53,15 +53,15 @@ impl Slots {
 }
 
 impl Running {
-    fn is_stalled(&self) -> bool {
-        self.taken_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= STALLED
+    fn is_stalled(&self, now: Instant) -> bool {
+        now.duration_since(*self.taken_at.lock().unwrap_or_else(PoisonError::into_inner)) >= STALLED
     }
 }
 
 impl Slot {
     /// The client wants more. `false`: its place was given to another one.
-    pub(super) fn goes_on(&self) -> bool {
-        *self.0.taken_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    pub(super) fn goes_on(&self, now: Instant) -> bool {
+        *self.0.taken_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
         !self.0.is_cut.load(Ordering::Relaxed)
     }
 }
@@ -70,19 +70,20 @@ impl Slot {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_place_is_free_again_when_it_is_left_or_its_client_takes_nothing() {
+    #[test]
+    fn a_place_is_free_again_when_it_is_left_or_its_client_takes_nothing() {
         let slots = Slots::new(2);
-        let (one, two) = (slots.take().unwrap(), slots.take().unwrap());
-        assert!(slots.take().is_none());
+        let begun = Instant::now();
+        let (one, two) = (slots.take(begun).unwrap(), slots.take(begun).unwrap());
+        assert!(slots.take(begun).is_none());
         drop(one);
-        let three = slots.take().unwrap();
-        tokio::time::advance(STALLED / 2).await;
-        assert!(two.goes_on() && slots.take().is_none());
-        tokio::time::advance(STALLED * 3 / 4).await;
-        let four = slots.take().unwrap();
-        assert!(!three.goes_on(), "it took nothing for longest");
-        assert!(two.goes_on() && four.goes_on());
-        assert!(slots.take().is_none());
+        let three = slots.take(begun).unwrap();
+        let later = begun + STALLED / 2;
+        assert!(two.goes_on(later) && slots.take(later).is_none());
+        let later = begun + STALLED;
+        let four = slots.take(later).unwrap();
+        assert!(!three.goes_on(later), "it took nothing for longest");
+        assert!(two.goes_on(later) && four.goes_on(later));
+        assert!(slots.take(later).is_none());
     }
 }
