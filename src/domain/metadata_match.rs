@@ -120,6 +120,9 @@ enum Place {
     At(usize),
     /// It is an element of the array that stands there.
     In(usize),
+    /// It is the element of an array that the last name is the number of. Where the path ends there, an array stands for
+    /// itself and not for its elements.
+    Nth(usize),
 }
 
 /// One value may stand in several places: an element both by its number and as one of all.
@@ -131,7 +134,9 @@ struct Walk<'m> {
 
 impl Walk<'_> {
     fn is_at_the_end(&self) -> bool {
-        self.places.iter().any(|place| matches!(place, Place::At(at) | Place::In(at) if *at == self.path.len()))
+        self.places
+            .iter()
+            .any(|place| matches!(place, Place::At(at) | Place::In(at) | Place::Nth(at) if *at == self.path.len()))
     }
 
     fn below(&self, places: SmallVec<[Place; 4]>) -> Self {
@@ -189,7 +194,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut found = false;
         while let Some(name) = entries.next_key::<std::borrow::Cow<'_, str>>()? {
             let places = self.places.iter().filter_map(|place| match place {
-                Place::At(at) | Place::In(at) => {
+                Place::At(at) | Place::In(at) | Place::Nth(at) => {
                     self.path.get(*at).is_some_and(|wanted| *wanted == name).then_some(Place::At(at + 1))
                 }
             });
@@ -203,12 +208,15 @@ impl<'de> Visitor<'de> for Walk<'_> {
         loop {
             let mut places = SmallVec::new();
             for place in &self.places {
-                // An array inside an array is not gone through.
-                let Place::At(at) = place else { continue };
-                places.push(Place::In(*at));
-                if self.path.get(*at).is_some_and(|name| is_index(name, index)) {
-                    places.push(Place::At(at + 1));
-                }
+                let at = match *place {
+                    Place::At(at) => at,
+                    Place::Nth(at) if at < self.path.len() => at,
+                    // An array inside an array is not gone through, unless it is named.
+                    Place::Nth(_) | Place::In(_) => continue,
+                };
+                places.push(Place::In(at));
+                let is_named = self.path.get(at).is_some_and(|name| is_index(name, index));
+                places.extend(is_named.then_some(Place::Nth(at + 1)));
             }
             let Some(here) = elements.next_element_seed(self.below(places))? else { return Ok(found) };
             found |= here;
@@ -249,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_array_has_what_its_elements_are() {
-        let metadata = r#"{"a":[1,"x",{"b":2},[3]],"c":[{"d":[4,5]},{"d":6}],"0":7}"#;
+        let metadata = r#"{"a":[1,"x",{"b":2},[3,[4,{"b":9}]]],"c":[{"d":[4,5]},{"d":6}],"0":7}"#;
         for (path, text) in [
             ("a", "1"),
             ("a", "x"),
@@ -260,11 +268,22 @@ mod tests {
             ("c.d", "6"),
             ("c.0.d", "4"),
             ("c.d.1", "5"),
+            ("a.3.0", "3"),
+            ("a.3.1.b", "9"),
             ("0", "7"),
         ] {
             assert!(holds(path, text, metadata), "{path}={text}");
         }
-        for (path, text) in [("a", "3"), ("a.1", "1"), ("c.1.d", "4"), ("a.00", "1"), ("c.d", "7")] {
+        for (path, text) in [
+            ("a", "3"),
+            ("a.3", "3"),
+            ("a.3.1", "4"),
+            ("a.3.b", "9"),
+            ("a.1", "1"),
+            ("c.1.d", "4"),
+            ("a.00", "1"),
+            ("c.d", "7"),
+        ] {
             assert!(!holds(path, text, metadata), "{path}={text}");
         }
     }

@@ -30,7 +30,7 @@ query_suite!(embedded, crate::embedded::EmbeddedHarness);
 const ORDERS: [Order; 4] = [Order::Id, Order::IdDescending, Order::Timestamp, Order::TimestampDescending];
 const USERS: [&str; 4] = ["ann", "bob", "ann.", "Ann"];
 const ACTIONS: [&str; 6] = ["auth.login", "auth.logout", "auth", "view", "auth/x", "auté"];
-const METADATA: [&str; 12] = [
+const METADATA: [&str; 13] = [
     "{}",
     r#"{"a":1}"#,
     r#"{"a":"1"}"#,
@@ -38,13 +38,29 @@ const METADATA: [&str; 12] = [
     r#"{"a":[1,2,"x"]}"#,
     r#"{"a":[{"b":1},{"b":[2,3]}]}"#,
     r#"{"a":[[1],[{"b":1}]]}"#,
+    r#"{"a":[[[1],2,{"b":3}],[[1,[{"b":1}]],{"b":[[2]]}]]}"#,
     r#"{"a":{"b":1,"0":"x"}}"#,
     r#"{"a":{"b":[true,null,"true"]}}"#,
     r#"{"a":null,"b":false}"#,
     r#"{"a.b":1,"$c":2,"a":{"b.c":3}}"#,
     r#"{"a":9007199254740993,"b":{"c":-0.0}}"#,
 ];
-const PATHS: [&str; 9] = ["a", "b", "a.b", "b.c", "a.0", "a.1", "a.0.b", "a.1.b", "a.1.0.b"];
+const PATHS: [&str; 14] = [
+    "a",
+    "b",
+    "a.b",
+    "b.c",
+    "a.0",
+    "a.1",
+    "a.0.b",
+    "a.1.b",
+    "a.1.0.b",
+    "a.0.0",
+    "a.0.0.0",
+    "a.1.0",
+    "a.1.0.1.b",
+    "a.0.2.b",
+];
 const VALUES: [&str; 14] = [
     "1",
     "1.0",
@@ -188,9 +204,21 @@ fn look<'v>(value: &'v Value, path: &[String], found: &mut Vec<&'v Value>) {
         Value::Array(elements) => {
             elements.iter().filter(|element| element.is_object()).for_each(|element| look(element, path, found));
             let numbered = name.parse::<usize>().ok().filter(|index| index.to_string() == *name);
-            numbered.and_then(|index| elements.get(index)).into_iter().for_each(|element| look(element, rest, found));
+            numbered
+                .and_then(|index| elements.get(index))
+                .into_iter()
+                .for_each(|element| look_at_nth(element, rest, found));
         }
         _ => {}
+    }
+}
+
+/// An element that was named by its number: an array there stands for itself.
+fn look_at_nth<'v>(value: &'v Value, path: &[String], found: &mut Vec<&'v Value>) {
+    if path.is_empty() {
+        found.push(value);
+    } else {
+        look(value, path, found);
     }
 }
 
