@@ -47,4 +47,5 @@ mod service;
 mod shutdown;
 mod support;
 mod transactions;
+mod transfer;
 mod verify;

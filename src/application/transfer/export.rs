@@ -55,7 +55,7 @@ pub struct Export {
     request: ExportRequest,
     place: Place,
     newest: LogId,
-    settled: LogId,
+    settled: Option<LogId>,
     /// From then on the newest is settled too.
     all_settled_at: Instant,
     max_time: Duration,
@@ -91,7 +91,7 @@ impl Export {
             place: if newest.is_some() { Place::Numbered(first) } else { Place::Unnumbered(None) },
             request,
             newest: newest.unwrap_or(LogId::new(i64::MIN)),
-            settled: care.settled.unwrap_or(LogId::new(i64::MIN)),
+            settled: care.settled,
             all_settled_at: begun + care.lag,
             max_time: care.max_time.min(LONGEST_PART),
             rows: FIRST_ROWS,
@@ -151,11 +151,10 @@ impl Export {
 
     async fn numbered(&mut self, from: LogId) -> Result<Vec<StoredLog>, PortError> {
         let mut last = self.newest;
-        if self.settled < last && Instant::now() < self.all_settled_at {
-            if from > self.settled {
-                sleep_until(self.all_settled_at).await;
-            } else {
-                last = self.settled;
+        if self.settled < Some(last) && Instant::now() < self.all_settled_at {
+            match self.settled.filter(|settled| from <= *settled) {
+                Some(settled) => last = settled,
+                None => sleep_until(self.all_settled_at).await,
             }
         }
         let to = match self.stretch {
