@@ -65,9 +65,9 @@ pub async fn export(settings: &Settings, order: ExportOrder, sink: &mut dyn Expo
             let lag = settings.query.cursor_lag;
             let exported = beside(
                 async {
-                    timeout(CONNECT, store.answers()).await.map_err(|_| {
-                        TransferError::Store(PortError::unavailable("MongoDB does not answer"))
-                    })?;
+                    timeout(CONNECT, store.answers())
+                        .await
+                        .map_err(|_| TransferError::Store(PortError::unavailable("MongoDB does not answer")))?;
                     write(settings, Arc::clone(&store) as Arc<dyn LogExport>, lag, order, sink).await
                 },
                 store.observe(),

@@ -17,7 +17,7 @@ use super::{StartError, TransferError, export::beside};
 use crate::{
     application::transfer::{
         import::{Import, ImportParts, Piece},
-        line_batches::{LineBatches, highest_id},
+        line_batches::{LineBatch, LineBatches, highest_id},
     },
     config::{Backend, EmbeddedSettings, MongoSettings, Settings},
     domain::ports::{ImportIds, ImportReporter, ImportSummary, PortError, Probe, Status},
@@ -165,7 +165,7 @@ fn read(input: &dyn ImportInput, pieces: &mpsc::Sender<Piece>) {
     };
     loop {
         let batch = batches.read();
-        if batch.as_ref().is_ok_and(|batch| batch.is_empty()) {
+        if batch.as_ref().is_ok_and(LineBatch::is_empty) {
             return;
         }
         let failed = batch.is_err();

@@ -235,8 +235,7 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
             })
             .await;
     }
-    let exports =
-        ExportService::new(parts.export, Arc::clone(&clock), Arc::clone(&reading.tip), reading.limits);
+    let exports = ExportService::new(parts.export, Arc::clone(&clock), Arc::clone(&reading.tip), reading.limits);
     let logs = has_api.then(|| LogState {
         exports: Arc::new(exports),
         logs: Arc::new(LogService::new(

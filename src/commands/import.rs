@@ -168,11 +168,10 @@ impl ImportReporter for Printer {
 
 fn tell(summary: &ImportSummary) {
     let ImportSummary { lines, stored, renumbered, timed, already_stored, deleted, left_out } = *summary;
-    say(&format!("{lines} lines read: {stored} stored, {already_stored} stored already, {deleted} deleted before, {left_out} left out"));
-    for (count, remark) in [
-        (renumbered, "got a new id"),
-        (timed, "had no timestamp and got the time of receiving"),
-    ] {
+    say(&format!(
+        "{lines} lines read: {stored} stored, {already_stored} stored already, {deleted} deleted before, {left_out} left out"
+    ));
+    for (count, remark) in [(renumbered, "got a new id"), (timed, "had no timestamp and got the time of receiving")] {
         if count > 0 {
             say(&format!("{count} of those stored {remark}"));
         }

@@ -151,14 +151,17 @@ mod tests {
     fn files_are_standard_streams_unless_named() {
         let Command::Export(export) = invocation(&["export"]).command else { panic!("no export") };
         assert_eq!((export.output, export.format, export.after_id), (None, FileFormat::Ndjson, None));
-        let arguments = ["export", "--output", "x.zst", "--after-id", "-5", "--user-id", "a", "--user-id", "b", "--port", "1"];
+        let arguments =
+            ["export", "--output", "x.zst", "--after-id", "-5", "--user-id", "a", "--user-id", "b", "--port", "1"];
         let Command::Export(export) = invocation(&arguments).command else { panic!("no export") };
         assert_eq!((export.output, export.after_id), (Some("x.zst".into()), Some(-5)));
         assert_eq!(export.user_ids, ["a", "b"]);
         assert_eq!(invocation(&arguments).flags["PORT"], "1");
-        for (arguments, input, skip_bad) in
-            [(&["import"][..], None, false), (&["import", "-"], None, false), (&["import", "x", "--skip-bad"], Some("x"), true)]
-        {
+        for (arguments, input, skip_bad) in [
+            (&["import"][..], None, false),
+            (&["import", "-"], None, false),
+            (&["import", "x", "--skip-bad"], Some("x"), true),
+        ] {
             let options = ImportOptions { input: input.map(Into::into), skip_bad };
             assert_eq!(invocation(arguments).command, Command::Import(options));
         }

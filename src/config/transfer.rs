@@ -58,7 +58,11 @@ pub(super) fn export_arguments() -> [Arg; 10] {
         value("start-date", "DATE", "Logs from this date, month or moment on"),
         value("end-date", "DATE", "Logs up to this date, month or moment, inclusive"),
         value("event-id", "UUID", "The log of this event"),
-        repeated(value("metadata", "PATH=VALUE", "Logs with this value in their metadata; repeated, with all of these")),
+        repeated(value(
+            "metadata",
+            "PATH=VALUE",
+            "Logs with this value in their metadata; repeated, with all of these",
+        )),
     ]
 }
 

@@ -337,9 +337,18 @@ mod tests {
 
     #[test]
     fn nothing_but_what_is_printed_reads_as_such() {
-        assert_eq!(Timestamp::parse_printed("0000-02-29T00:00:00.000Z").unwrap().to_string(), "0000-02-29T00:00:00.000Z");
-        for bad in ["", "Z", "+010000-01-01T00:00:00Z", "+10000-01-01T00:00:00.000Z", "-000001-02-30T00:00:00.000Z", "é000-01-01T00:00:00.000Z"]
-        {
+        assert_eq!(
+            Timestamp::parse_printed("0000-02-29T00:00:00.000Z").unwrap().to_string(),
+            "0000-02-29T00:00:00.000Z"
+        );
+        for bad in [
+            "",
+            "Z",
+            "+010000-01-01T00:00:00Z",
+            "+10000-01-01T00:00:00.000Z",
+            "-000001-02-30T00:00:00.000Z",
+            "é000-01-01T00:00:00.000Z",
+        ] {
             assert_eq!(Timestamp::parse_printed(bad), Err(InvalidTimestamp), "{bad}");
         }
     }

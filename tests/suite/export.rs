@@ -9,8 +9,7 @@ use eyego::{
     },
     domain::{
         ActivityLog, Event, ExportQuery, ExportRange, LogFilter, LogId, Metadata, MetadataMatch, NewLog, NumberedEvent,
-        StoredLog,
-        ports::LogExport,
+        StoredLog, ports::LogExport,
     },
 };
 
@@ -118,10 +117,9 @@ async fn every_filter_works_on_an_export(harness: &mut impl RepositoryHarness) {
         (LogFilter { from: Some(at(0)), to: Some(at(30_000_000)), ..LogFilter::default() }, |one| {
             (at(0)..=at(30_000_000)).contains(&one.event.log.timestamp)
         }),
-        (
-            LogFilter { metadata: vec![MetadataMatch::parse("a", "1").unwrap()], ..LogFilter::default() },
-            |one| one.event.log.metadata.as_str().contains("1.0"),
-        ),
+        (LogFilter { metadata: vec![MetadataMatch::parse("a", "1").unwrap()], ..LogFilter::default() }, |one| {
+            one.event.log.metadata.as_str().contains("1.0")
+        }),
         (LogFilter { event_id: Some(fifth), ..LogFilter::default() }, |one| one.id == LogId::new(5)),
     ];
     for (filter, matches) in filters {
@@ -138,8 +136,7 @@ async fn a_part_ends_where_it_is_large_enough_and_the_rest_goes_on(harness: &mut
         let whole = ExportRange::Numbered { from: LogId::new(i64::MIN), to: LogId::new(i64::MAX) };
         let (mut range, mut found, mut count) = (Some(whole), Vec::new(), 0);
         while let Some(wanted) = range {
-            let query =
-                ExportQuery { filter: LogFilter::default(), range: wanted, rows, bytes, max_time: MAX_TIME };
+            let query = ExportQuery { filter: LogFilter::default(), range: wanted, rows, bytes, max_time: MAX_TIME };
             let part = harness.export().part(&query).await.unwrap();
             assert!(part.logs.len() <= rows, "{rows} {bytes}");
             found.extend(part.logs);

@@ -6,8 +6,7 @@ use eyego::domain::{
     Event, EventId, LogFilter, LogId, Metadata, NewLog, NumberedEvent, PageRequest,
     ports::{
         AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, LogExport, LogImport, LogRepository,
-        Position, RawRecord,
-        Receipt,
+        Position, RawRecord, Receipt,
     },
 };
 

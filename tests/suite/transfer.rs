@@ -128,10 +128,8 @@ fn a_table_is_harmless(service: &Service, lines: &[Value]) {
     let first = &lines[0];
     let field = |name: &str| first[name].as_str().unwrap().to_owned();
     let (event, user, time) = (field("eventId"), field("userId"), field("timestamp"));
-    let expected = format!(
-        "{},{event},{user},'=a,{time},{time},\"{{\"\"n\"\":0,\"\"text\"\":\"\"=1+1\"\"}}\"",
-        first["id"]
-    );
+    let expected =
+        format!("{},{event},{user},'=a,{time},{time},\"{{\"\"n\"\":0,\"\"text\"\":\"\"=1+1\"\"}}\"", first["id"]);
     assert_eq!(rows[1], expected);
     let none = service.get("/api/logs/export?format=csv&userId=nobody");
     assert_eq!(none.text, "id,eventId,userId,action,timestamp,receivedAt,metadata\r\n");
@@ -356,8 +354,13 @@ fn an_import_that_is_asked_to_end_goes_on_when_it_is_run_again() {
     let lines = made_up(5000, 10);
     let environment: Vec<_> = place.environment().collect();
     let mut command = eyego(place.path(), &environment);
-    let mut child =
-        command.args(["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .args(["import", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let half: String = lines.split_inclusive('\n').take(3000).collect();
     let mut input = child.stdin.take().unwrap();
     input.write_all(half.as_bytes()).unwrap();
@@ -394,7 +397,11 @@ fn what_cannot_be_imported_is_named_with_its_line() {
     let table = "id,eventId,userId,action,timestamp,receivedAt,metadata\r\n";
     for (name, text, part) in [
         ("table.csv", table.to_owned(), "line 1: it is the header of a CSV table"),
-        ("page", r#"{"id":0,"userId":"u","action":"a","timestamp":null,"metadata":{}}"#.to_owned(), "not those of a list"),
+        (
+            "page",
+            r#"{"id":0,"userId":"u","action":"a","timestamp":null,"metadata":{}}"#.to_owned(),
+            "not those of a list",
+        ),
         ("cut", format!("{line}{}", &line[..50]), "line 2: it is no JSON object"),
     ] {
         let output = run(&place, &["import", &file(name, &text)]);
@@ -425,7 +432,10 @@ fn an_export_from_the_shell_is_whole_or_has_no_name() {
     assert!(errors(&output).contains("3,000 logs exported"));
     assert!(zstd::decode_all(fs::File::open(&out).unwrap()).unwrap() == lines.as_bytes());
     assert!(!place.path().join("out.ndjson.zst.part").exists());
-    let some = run(&place, &["export", "--after-id", "2989", "--user-id", "user1", "--metadata", "n=2990", "--user-id", "user2"]);
+    let some = run(
+        &place,
+        &["export", "--after-id", "2989", "--user-id", "user1", "--metadata", "n=2990", "--user-id", "user2"],
+    );
     assert!(String::from_utf8(some.stdout).unwrap() == lines.split_inclusive('\n').nth(2990).unwrap_or_default());
     let nowhere = run(&place, &["export", "--output", "no/such/folder"]);
     assert_eq!(nowhere.status.code(), Some(1));

@@ -197,8 +197,7 @@ impl Export {
         };
         let part = self.source.part(&query).await?;
         let bytes: usize = part.logs.iter().map(StoredLog::bytes).sum();
-        if bytes > 0 {
-            let fitting = PART_BYTES * part.logs.len() / bytes;
+        if let Some(fitting) = (PART_BYTES * part.logs.len()).checked_div(bytes) {
             // Not far beyond what is known to fit: the next logs may be larger.
             self.rows = fitting.min(2 * self.rows).clamp(*ROWS.start(), *ROWS.end());
         }

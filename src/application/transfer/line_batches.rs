@@ -113,11 +113,8 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn line(&self) -> &[u8] {
-        let line = if self.number == 1 {
-            self.held.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.held)
-        } else {
-            &self.held
-        };
+        let line =
+            if self.number == 1 { self.held.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.held) } else { &self.held };
         line.trim_ascii()
     }
 }

@@ -6,9 +6,7 @@ use std::{borrow::Cow, fmt};
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::{
-    Action, Event, EventId, LogId, Metadata, MetadataSeed, MetadataWriter, NewLog, Timestamp, UserId,
-};
+use crate::domain::{Action, Event, EventId, LogId, Metadata, MetadataSeed, MetadataWriter, NewLog, Timestamp, UserId};
 
 /// A log to be stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +98,8 @@ impl<'a> Fields<'a> {
     fn read(text: &'a str) -> Result<Self, String> {
         let mut reader = FieldReader { metadata: MetadataWriter::with_capacity(text.len()), problem: None };
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let values = (&mut deserializer).deserialize_map(&mut reader).and_then(|values| deserializer.end().map(|()| values));
+        let values =
+            (&mut deserializer).deserialize_map(&mut reader).and_then(|values| deserializer.end().map(|()| values));
         let FieldReader { metadata, problem } = reader;
         match values {
             Ok(values) => Ok(Self { values, metadata: metadata.finish() }),

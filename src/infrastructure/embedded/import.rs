@@ -19,7 +19,8 @@ const HIGHEST: i64 = 1 << 53;
 
 const IS_UNDER_WAY: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'import_ids')";
 const IS_EMPTY: &str = "SELECT next_id = 0 AND NOT EXISTS (SELECT 1 FROM logs) FROM counters";
-const BEGIN: &str = "CREATE TABLE import_ids (below INTEGER NOT NULL) STRICT; INSERT INTO import_ids (below) VALUES (0);";
+const BEGIN: &str =
+    "CREATE TABLE import_ids (below INTEGER NOT NULL) STRICT; INSERT INTO import_ids (below) VALUES (0);";
 
 #[async_trait]
 impl LogImport for EmbeddedStore {

@@ -84,7 +84,10 @@ pub(super) fn decode_stored(document: &RawDocument) -> StoredLog {
         "_id" => {
             let key = element.value().ok();
             event_id = key.map(event_id_of_any);
-            made_at = key.and_then(|key| key.as_object_id()).map(|id| id.timestamp().timestamp_millis());
+            made_at = match key {
+                Some(RawBsonRef::ObjectId(id)) => Some(id.timestamp().timestamp_millis()),
+                _ => None,
+            };
         }
         "receivedAt" => received_at = element.value().ok().and_then(timestamp),
         _ => {}

@@ -125,7 +125,7 @@ async fn unnumbered(
     after: Option<UnnumberedPlace>,
 ) -> mongodb::error::Result<ExportPart> {
     let mut condition = doc! {"id": {"$not": whole_range()}};
-    if let Some(key) = after.and_then(key_of) {
+    if let Some(key) = after.as_ref().and_then(key_of) {
         condition.insert("$expr", doc! {"$gt": ["$_id", {"$literal": key}]});
     }
     let mut part = PartBuilder::new(query);
@@ -151,7 +151,7 @@ async fn unnumbered(
     Ok(part.finish(None))
 }
 
-fn key_of(place: UnnumberedPlace) -> Option<bson::Bson> {
+fn key_of(place: &UnnumberedPlace) -> Option<bson::Bson> {
     let document = RawDocument::from_bytes(place.as_bytes()).ok()?;
     bson::RawBson::from(document.get("").ok().flatten()?).try_into().ok()
 }
