@@ -20,6 +20,7 @@ pub const CATALOG: &[(&str, &str)] = &[
     ("eyego_ledger_unbalanced_partitions", "Partitions whose account does not add up; run eyego verify"),
     ("eyego_ledger_seen_timestamp_seconds", "When lag and ledger were last read, in seconds since 1970"),
     ("eyego_ingestion_retries_total", "Calls of the worker that failed and were made again, by stage"),
+    ("eyego_erased_logs_total", "Logs that jobs erased, by kind: erasure, retention"),
     ("eyego_alarms_total", "Things that should never happen, by alarm; somebody has to look"),
     ("eyego_up", "Whether a part is up: process, bus, store, worker"),
     ("process_resident_memory_bytes", "Resident memory of the process, in bytes"),

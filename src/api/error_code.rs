@@ -54,10 +54,15 @@ error_codes! {
     InvalidCount => BAD_REQUEST, "invalid_count", "Invalid parameter: count";
     InvalidFormat => BAD_REQUEST, "invalid_format", "Invalid parameter: format";
     InvalidAfterId => BAD_REQUEST, "invalid_after_id", "Invalid parameter: afterId";
-    UnknownParameter => BAD_REQUEST, "unknown_parameter", "Unknown query parameter";
+    UnknownParameter => BAD_REQUEST, "unknown_parameter", "Unknown parameter";
     InvalidMetadataFilter => BAD_REQUEST, "invalid_metadata_filter", "Invalid parameter: metadata";
     InvalidStartDate => BAD_REQUEST, "invalid_start_date", "Invalid parameter: startDate";
     InvalidEndDate => BAD_REQUEST, "invalid_end_date", "Invalid parameter: endDate";
+    MissingSelection => BAD_REQUEST, "missing_selection", "Missing parameter: userId or before";
+    InvalidBefore => BAD_REQUEST, "invalid_before", "Invalid parameter: before";
+    InvalidDryRun => BAD_REQUEST, "invalid_dry_run", "Invalid parameter: dryRun";
+    InvalidToken => BAD_REQUEST, "invalid_token", "Invalid parameter: token";
+    InvalidJobId => BAD_REQUEST, "invalid_job_id", "Invalid job ID format";
     InvalidWait => BAD_REQUEST, "invalid_wait", "Invalid parameter: wait";
     InvalidPurpose => BAD_REQUEST, "invalid_purpose", "Invalid parameter: for";
     TooManyValues => BAD_REQUEST, "too_many_values", "A query parameter has too many values";
@@ -65,6 +70,7 @@ error_codes! {
     InvalidEventId => BAD_REQUEST, "invalid_event_id", "Invalid event ID format";
     LogNotFound => NOT_FOUND, "log_not_found", "Log not found";
     EventNotFound => NOT_FOUND, "event_not_found", "Event not found";
+    JobNotFound => NOT_FOUND, "job_not_found", "Job not found";
     RouteNotFound => NOT_FOUND, "route_not_found", "Route not found";
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed";
     BodyTimeout => REQUEST_TIMEOUT, "body_timeout", "Request body did not arrive in time";

@@ -3,6 +3,7 @@
 mod batch;
 mod cursor;
 pub mod dto;
+mod erasure_token;
 mod error;
 mod error_code;
 mod extract;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use crate::application::{
-    health_service::HealthService, ledger_service::LedgerService, log_service::LogService,
-    transfer::export_service::ExportService,
+    erasure_service::ErasureService, health_service::HealthService, ledger_service::LedgerService,
+    log_service::LogService, transfer::export_service::ExportService,
 };
 
 /// What a process says of itself.
@@ -47,6 +47,7 @@ pub struct Intake {
 pub struct LogState {
     pub logs: Arc<LogService>,
     pub exports: Arc<ExportService>,
+    pub erasure: Arc<ErasureService>,
     pub intake: Intake,
     /// One permit per byte of all pages that are on their way to clients.
     pub answers: Arc<Semaphore>,

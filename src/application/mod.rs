@@ -1,5 +1,7 @@
 //! The use cases: taking and finding logs, draining the bus into the store, telling how the service is.
 
+pub mod erasure_service;
+pub mod erasure_worker;
 pub mod health_service;
 pub mod ingestion;
 pub mod lag_watch;

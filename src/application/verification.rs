@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use crate::domain::{
-    Account, EventId, PartitionOffsets, Timestamp,
+    Account, Event, EventId, PartitionOffsets, Timestamp,
     ports::{
-        BusOffsets, Clock, Delivery, EventFate, EventFates, History, Ledger, OffsetRange, PortError, Position,
-        Verification, VerificationProgress, VerificationReporter, VerificationSummary,
+        BusOffsets, Clock, Delivery, ErasureStore, EventFate, EventFates, History, Ledger, OffsetRange, PortError,
+        Position, Verification, VerificationProgress, VerificationReporter, VerificationSummary,
     },
 };
 
@@ -23,6 +23,7 @@ pub struct BusVerification {
     pub offsets: Arc<dyn BusOffsets>,
     pub history: Arc<dyn History>,
     pub fates: Arc<dyn EventFates>,
+    pub erasure: Arc<dyn ErasureStore>,
     pub clock: Arc<dyn Clock>,
     /// After so many days a tombstone may be forgotten; 0 is never.
     pub tombstone_days: u32,
@@ -84,10 +85,20 @@ impl BusVerification {
     }
 
     async fn look_up(&self, records: Vec<Delivery>) -> Result<Vec<(Record, EventFate)>, PortError> {
-        let records: Vec<Record> = records.into_iter().map(Record::of).collect();
-        let ids: Vec<EventId> = records.iter().map(|record| record.event_id).collect();
-        let fates = self.fates.fates(&ids).await?;
-        Ok(records.into_iter().zip(fates).collect())
+        let records: Vec<(Record, Option<Event>)> = records.into_iter().map(Record::of).collect();
+        let ids: Vec<EventId> = records.iter().map(|(record, _)| record.event_id).collect();
+        let mut fates = self.fates.fates(&ids).await?;
+        if fates.contains(&EventFate::Unknown) {
+            // What was erased left no trace but the rule.
+            let rules = self.erasure.rules().await?;
+            for ((_, event), fate) in records.iter().zip(&mut fates) {
+                let erased = event.as_ref().is_some_and(|event| rules.cover(event));
+                if *fate == EventFate::Unknown && erased {
+                    *fate = EventFate::Deleted;
+                }
+            }
+        }
+        Ok(records.into_iter().map(|(record, _)| record).zip(fates).collect())
     }
 
     /// Events older than this may have been deleted without a trace.
@@ -120,9 +131,14 @@ struct Record {
 }
 
 impl Record {
-    fn of(delivery: Delivery) -> Self {
-        let event_id = delivery.event.map_or_else(|malformed| malformed.event_id, |event| event.id);
-        Self { event_id, position: delivery.position, timestamp: delivery.timestamp }
+    /// With the event, where it is one.
+    fn of(delivery: Delivery) -> (Self, Option<Event>) {
+        let Delivery { position, timestamp, event, .. } = delivery;
+        let (event_id, event) = match event {
+            Ok(event) => (event.id, Some(event)),
+            Err(malformed) => (malformed.event_id, None),
+        };
+        (Self { event_id, position, timestamp }, event)
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
     Ok(BackendParts {
         publisher: queue,
         repository: Some(store.clone()),
-        export: Some(store),
+        export: Some(store.clone()),
+        erasure: Some(store),
         bus,
         worker: Some(worker),
         store: Some(Arc::new(StatusCell::up())),

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, About, Intake, LogState, OpsState, ServerLimits},
     application::{
+        erasure_service::{ErasureParts, ErasureService, PreviewLimits},
+        erasure_worker::ErasureWorker,
         health_service::{HealthParts, HealthService},
         lag_watch::LagWatch,
         ledger_service::LedgerService,
@@ -39,7 +41,7 @@ use crate::{
     config::{Backend, HttpSettings, Problem, QuerySettings, Role, Settings},
     domain::{
         MAX_PAGE_BYTES,
-        ports::{Clock, EventPublisher, LogExport, LogRepository, PortError, Probe, Status},
+        ports::{Clock, ErasureStore, EventPublisher, LogExport, LogRepository, PortError, Probe, Status},
     },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{EndSignals, Lifecycle, Verdict},
@@ -96,6 +98,7 @@ struct BackendParts {
     publisher: Arc<dyn EventPublisher>,
     repository: Option<Arc<dyn LogRepository>>,
     export: Option<Arc<dyn LogExport>>,
+    erasure: Option<Arc<dyn ErasureStore>>,
     bus: Arc<dyn Probe>,
     store: Option<Arc<dyn Probe>>,
     worker: Option<Arc<dyn Probe>>,
@@ -176,6 +179,15 @@ impl Application {
             };
             lifecycle.spawn("lag", watching).await;
         }
+        if let Some(store) = parts.erasure.clone().filter(|_| settings.role != Role::Api) {
+            let clock = Arc::clone(&around.clock);
+            let worker = ErasureWorker::new(store, clock, settings.retention_days, lifecycle.stop_token());
+            let working = async move {
+                worker.run().await;
+                Ok(())
+            };
+            lifecycle.spawn("erasure", working).await;
+        }
         // Whoever is answered may ask for the end, and it has to be an orderly one.
         let signals = EndSignals::listen().map_err(StartError::Signals)?;
         let closing = serve_http(listener, parts, around).await;
@@ -236,8 +248,12 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
             .await;
     }
     let exports = ExportService::new(parts.export, Arc::clone(&clock), Arc::clone(&reading.tip), reading.limits);
+    let erasure = parts.repository.clone().zip(parts.erasure);
+    let erasure = erasure.map(|(repository, jobs)| ErasureParts { repository, jobs });
+    let previews = PreviewLimits { count_cap: settings.query.count_cap, max_time: settings.query.timeout };
     let logs = has_api.then(|| LogState {
         exports: Arc::new(exports),
+        erasure: Arc::new(ErasureService::new(erasure, Arc::clone(&clock), previews)),
         logs: Arc::new(LogService::new(
             parts.publisher,
             parts.repository,

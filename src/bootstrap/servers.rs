@@ -63,6 +63,7 @@ pub(super) async fn build(
         publisher: publisher.clone(),
         repository: None,
         export: None,
+        erasure: None,
         store: None,
         worker: None,
         ledger: None,
@@ -82,6 +83,7 @@ pub(super) async fn build(
         parts.store = Some(Arc::new(store.probe()));
         parts.repository = Some(store.clone());
         parts.export = Some(store.clone());
+        parts.erasure = Some(store.clone());
         let (bus_closing, closed_last) = (parts.closing, Arc::clone(&store));
         parts.closing = Box::pin(async move {
             bus_closing.await;

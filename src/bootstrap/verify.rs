@@ -50,6 +50,7 @@ async fn servers_verified(
         offsets: Arc::new(KafkaOffsets::new(options.clone())),
         history: Arc::new(KafkaHistory::new(options)),
         fates: Arc::new(MongoFates::new(Arc::clone(&store))),
+        erasure: store.clone(),
         clock: Arc::new(SystemClock),
         tombstone_days: settings.tombstone_days,
     };

@@ -69,6 +69,7 @@ pub const CATALOG: &[Setting] = &[
     setting("CURSOR_LAG", "2s", "How long a cursor that has come to the end waits for logs with lower ids"),
     setting("CORS_ORIGINS", "", "Origins that browsers may call from, separated by commas, or *; none by default"),
     setting("TOMBSTONE_DAYS", "0", "Days for which deleted logs are kept from coming back; 0 is for ever"),
+    setting("RETENTION_DAYS", "0", "Days for which logs are kept, by their timestamps; 0 is for ever"),
     setting("LOG_LEVEL", "info", "error, warn, info, debug or trace, or a filter such as info,eyego=debug"),
     setting("LOG_FORMAT", "text", "text or json"),
 ];

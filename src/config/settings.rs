@@ -134,6 +134,8 @@ pub struct Settings {
     pub backend: Backend,
     pub query: QuerySettings,
     pub tombstone_days: u32,
+    /// 0 keeps logs for ever.
+    pub retention_days: u32,
     pub shutdown_timeout: Duration,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -178,6 +180,7 @@ impl Settings {
         let backend = reader.backend(role);
         let query = reader.query();
         let tombstone_days = reader.number("TOMBSTONE_DAYS", 0, 36_500);
+        let retention_days = reader.number("RETENTION_DAYS", 0, 36_500);
         let shutdown_timeout = reader.value("SHUTDOWN_TIMEOUT", parse::duration);
         let log_level = reader.text("LOG_LEVEL");
         let log_format = reader
@@ -189,6 +192,7 @@ impl Settings {
                 backend: backend?,
                 query: query?,
                 tombstone_days: u32::try_from(tombstone_days?).ok()?,
+                retention_days: u32::try_from(retention_days?).ok()?,
                 shutdown_timeout: shutdown_timeout?,
                 log_level,
                 log_format: log_format?,

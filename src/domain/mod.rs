@@ -4,6 +4,7 @@
 //! constructor checks.
 
 mod account;
+mod erasure;
 mod event;
 mod event_id;
 mod export;
@@ -21,6 +22,7 @@ mod text;
 mod timestamp;
 
 pub use account::{Account, Fate, PartitionOffsets, Tally};
+pub use erasure::{ErasureFilter, ErasureJob, ErasureRule, ErasureRules, JobId, JobKind, JobState, UserDigest};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
 pub use export::{ExportPart, ExportQuery, ExportRange, PartBuilder, StoredLog, UnnumberedPlace};

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use eyego::{
-    domain::ports::{DeadLetters, EventPublisher, EventSource, LogExport, LogImport, LogRepository, PublishOutcome},
+    domain::ports::{
+        DeadLetters, ErasureStore, EventPublisher, EventSource, LogExport, LogImport, LogRepository, PublishOutcome,
+    },
     infrastructure::{
         clock::SystemClock,
         embedded::{DataFolder, EmbeddedQueue, EmbeddedStore, FolderError},
@@ -44,6 +46,10 @@ impl Harness for EmbeddedHarness {
 
 impl RepositoryHarness for EmbeddedHarness {
     fn logs(&self) -> Arc<dyn LogRepository> {
+        self.store()
+    }
+
+    fn erasure(&self) -> Arc<dyn ErasureStore> {
         self.store()
     }
 

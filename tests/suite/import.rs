@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use eyego::{
     application::transfer::{
         import::{Import, ImportError, ImportParts},
-        line_batches::{LineBatches, highest_id},
+        line_batches::{LineBatch, LineBatches, highest_id},
     },
     domain::{
         Event, LogId, NumberedEvent,
@@ -98,7 +98,7 @@ pub(crate) async fn import_as(harness: &impl RepositoryHarness, text: &str, how:
         let mut batches = LineBatches::of(text.as_bytes());
         loop {
             let batch = batches.read();
-            if batch.as_ref().is_ok_and(|batch| batch.is_empty()) || sender.send((batch, 7)).await.is_err() {
+            if batch.as_ref().is_ok_and(LineBatch::is_empty) || sender.send((batch, 7)).await.is_err() {
                 break;
             }
         }
@@ -234,7 +234,7 @@ async fn an_event_twice_is_stored_once(harness: &mut impl RepositoryHarness) {
 async fn another_event_under_an_id_that_is_taken_gets_one_of_its_own(harness: &mut impl RepositoryHarness) {
     let events = elsewhere(3);
     let other = NumberedEvent { id: events[0].id, ..elsewhere(4).remove(3) };
-    let summary = import(harness, &[lines(&events), lines(&[other.clone()])].concat()).await;
+    let summary = import(harness, &[lines(&events), lines(std::slice::from_ref(&other))].concat()).await;
     assert_eq!((summary.stored, summary.renumbered), (4, 1));
     let renumbered = NumberedEvent { id: LogId::new(events[2].id.get() + 1), ..other };
     assert_eq!(lines_of(harness.export()).await, [lines(&events), lines(&[renumbered])].concat());

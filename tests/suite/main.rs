@@ -22,6 +22,8 @@ mod embedded_pairing;
 mod embedded_sync;
 mod embedded_verify;
 mod end_to_end;
+mod erasure;
+mod erasure_end_to_end;
 mod export;
 mod hostile;
 mod http;

@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use eyego::{
     domain::{
         LogId, Metadata, NewLog, NumberedEvent,
-        ports::{AppendOutcome, DeadLetters, LogExport, LogImport, LogRepository, Probe, Status},
+        ports::{AppendOutcome, DeadLetters, ErasureStore, LogExport, LogImport, LogRepository, Probe, Status},
     },
     infrastructure::mongo::{DeadLetterIndex, MongoOptions, MongoStore},
 };
@@ -125,6 +125,10 @@ impl Harness for MongoHarness {
 
 impl RepositoryHarness for MongoHarness {
     fn logs(&self) -> Arc<dyn LogRepository> {
+        self.store.clone()
+    }
+
+    fn erasure(&self) -> Arc<dyn ErasureStore> {
         self.store.clone()
     }
 

@@ -74,7 +74,7 @@ async fn a_log_whose_id_is_none_is_exported_at_its_place_or_at_the_end() {
         old(10, Bson::from(doc! {"a": 1})),
         old(11, 9_007_199_254_740_993_i64),
         old(12, i64::MAX),
-        old(13, 9.223_372_036_854_775_8e18),
+        old(13, 9.223_372_036_854_776e18),
         doc! {"_id": "mine", "id": true},
         doc! {"_id": 6, "id": DateTime::from_millis(0)},
         old(14, 42.25),

@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use eyego::domain::{
     Event, EventId, LogFilter, LogId, Metadata, NewLog, NumberedEvent, PageRequest,
     ports::{
-        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, LogExport, LogImport, LogRepository,
-        Position, RawRecord, Receipt,
+        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogExport, LogImport,
+        LogRepository, Position, RawRecord, Receipt,
     },
 };
 
@@ -18,6 +18,7 @@ use crate::{
 /// One empty store, for one test.
 pub(crate) trait RepositoryHarness: Harness {
     fn logs(&self) -> Arc<dyn LogRepository>;
+    fn erasure(&self) -> Arc<dyn ErasureStore>;
     fn dead_letters(&self) -> Arc<dyn DeadLetters>;
     fn export(&self) -> Arc<dyn LogExport>;
     fn import(&self) -> Arc<dyn LogImport>;

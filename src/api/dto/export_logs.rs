@@ -42,10 +42,7 @@ pub(in crate::api) fn parse(parameters: QueryParameters) -> Result<ExportLogs, A
         return Err(ApiError::new(ErrorCode::InvalidSort, "an export is sorted by id"));
     }
     let filter = take_filter(&mut parameters)?;
-    let unknown = parameters.into_names();
-    if !unknown.is_empty() {
-        return Err(ApiError::new(ErrorCode::UnknownParameter, unknown.join(", ")));
-    }
+    parameters.refuse_rest()?;
     let after = match (after_id, cursor) {
         (Some(_), Some(_)) => {
             return Err(ApiError::new(ErrorCode::InvalidCursor, "cursor and afterId exclude each other"));

@@ -9,5 +9,5 @@ mod query;
 pub(super) use content_encoding::{ContentEncoding, ZSTD_WINDOW_LOG};
 pub(super) use given_key::GivenKey;
 pub(super) use json_body::{JsonBody, content_length, media_type};
-pub(super) use path_ids::{EventIdPath, LogIdPath};
+pub(super) use path_ids::{EventIdPath, JobIdPath, LogIdPath};
 pub(super) use query::QueryParameters;

@@ -7,7 +7,7 @@ use axum::{
 
 use crate::{
     api::{error::ApiError, error_code::ErrorCode},
-    domain::{EventId, LogId},
+    domain::{EventId, JobId, LogId},
 };
 
 /// A log's id. Negative ones and those beyond 64 bits have the right form but no log.
@@ -46,6 +46,20 @@ impl<S: Send + Sync> FromRequestParts<S> for EventIdPath {
             Path::<String>::from_request_parts(parts, state).await.map_err(|_| ErrorCode::InvalidEventId)?;
         let invalid = || ApiError::new(ErrorCode::InvalidEventId, "an event id is a UUID with hyphens");
         EventId::parse(&text).map(Self).ok_or_else(invalid)
+    }
+}
+
+/// A job's id.
+#[derive(Debug)]
+pub(in crate::api) struct JobIdPath(pub(in crate::api) JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobIdPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| ErrorCode::InvalidJobId)?;
+        let invalid = || ApiError::new(ErrorCode::InvalidJobId, "a job id is a UUID with hyphens");
+        JobId::parse(&text).map(Self).ok_or_else(invalid)
     }
 }
 

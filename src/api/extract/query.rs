@@ -59,6 +59,14 @@ impl QueryParameters {
     }
 }
 
+impl QueryParameters {
+    /// Whatever nobody took is a mistake.
+    pub(in crate::api) fn refuse_rest(self) -> Result<(), ApiError> {
+        let names = self.into_names();
+        if names.is_empty() { Ok(()) } else { Err(ApiError::new(ErrorCode::UnknownParameter, names.join(", "))) }
+    }
+}
+
 fn decode(text: &str) -> Result<String, ApiError> {
     let text = text.replace('+', " ");
     let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| ErrorCode::InvalidQuery)?;

@@ -127,6 +127,7 @@ mod tests {
     use crate::{
         api::{error_code::ErrorCode, state::Intake},
         application::{
+            erasure_service::{ErasureService, PreviewLimits},
             log_service::{LogService, Reading},
             paging::PageLimits,
             stored_signal::StoredSignal,
@@ -173,7 +174,9 @@ mod tests {
             max_batch_bytes: 1 << 20,
             body_timeout: Duration::from_secs(10),
         };
-        LogState { logs: Arc::new(logs), exports, intake, answers: Arc::new(Semaphore::new(answers)) }
+        let previews = PreviewLimits { count_cap: 1000, max_time: lag };
+        let erasure = Arc::new(ErasureService::new(None, Arc::new(Stopped), previews));
+        LogState { logs: Arc::new(logs), exports, erasure, intake, answers: Arc::new(Semaphore::new(answers)) }
     }
 
     async fn post(state: &LogState, kind: &str, body: String) -> Result<Response, ApiError> {

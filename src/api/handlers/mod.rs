@@ -3,11 +3,13 @@
 pub(super) mod create_batch;
 pub(super) mod create_log;
 pub(super) mod delete_log;
+pub(super) mod erase_logs;
 pub(super) mod export_logs;
 pub(super) mod get_ledger;
 pub(super) mod get_log;
 pub(super) mod get_receipt;
 pub(super) mod health;
+pub(super) mod jobs;
 pub(super) mod list_logs;
 pub(super) mod metrics;
 

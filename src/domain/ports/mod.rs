@@ -4,6 +4,7 @@
 mod clock;
 mod consumer_group;
 mod dead_letters;
+mod erasure;
 mod error;
 mod event_publisher;
 mod event_source;
@@ -19,6 +20,7 @@ mod verification;
 pub use clock::Clock;
 pub use consumer_group::{ConsumerGroup, GroupState, LegacyLogs};
 pub use dead_letters::{DeadLetter, DeadLetterReason, DeadLetters};
+pub use erasure::{ErasureRequest, ErasureStep, ErasureStore};
 pub use error::{ErrorChain, PortError, PortErrorKind};
 pub use event_publisher::{EventPublisher, PublishOutcome};
 pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Malformed, Position, RawRecord};

@@ -57,6 +57,21 @@ pub(super) const SCHEMA: Schema = Schema(&["
         queue_last INTEGER NOT NULL
     ) STRICT;
     INSERT INTO ledger (only, stored, duplicates, dead_lettered, queue_last) VALUES (0, 0, 0, 0, 0);
+", "
+    CREATE TABLE erasure_jobs (
+        id BLOB PRIMARY KEY,
+        kind TEXT NOT NULL,
+        user_id TEXT,
+        before INTEGER,
+        received_up_to INTEGER,
+        state TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        finished_at INTEGER,
+        erased INTEGER NOT NULL
+    ) STRICT;
+    -- What stays away: events of this user (the digest of the id), of an earlier time, received up to then.
+    CREATE TABLE erasure_rules (id BLOB PRIMARY KEY, user BLOB, before INTEGER, received_up_to INTEGER) STRICT, WITHOUT ROWID;
+    ALTER TABLE counters ADD COLUMN rules_version INTEGER NOT NULL DEFAULT 0;
 "]);
 
 pub(super) const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::{
     damage::DamageAlarm,
     database::{Trust, open_writer},
+    erasure_rows::RuleCache,
     folder::DataFolder,
     folder_error::FolderError,
     ledger_rows::{self, LedgerRow, QueueView},
@@ -37,11 +38,12 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 
 /// The store of one process.
 pub struct EmbeddedStore {
-    writer: Arc<Writer>,
-    readers: ReadPool,
+    pub(super) writer: Arc<Writer>,
+    pub(super) readers: ReadPool,
     next_id: Arc<AtomicI64>,
     clock: Arc<dyn Clock>,
     queue: QueueView,
+    rules: RuleCache,
 }
 
 /// What an opening has to know.
@@ -82,7 +84,14 @@ impl EmbeddedStore {
         let next_id = store_writes::next_id(&connection).map_err(failed)?;
         let readers = ReadPool::open(&file, READERS, &alarm)?;
         let writer = Writer::start("logs-writer", Urgency::Drain, connection, NoHook, &alarm)?;
-        Ok(Self { writer, readers, next_id: Arc::new(AtomicI64::new(next_id)), clock, queue })
+        Ok(Self {
+            writer,
+            readers,
+            next_id: Arc::new(AtomicI64::new(next_id)),
+            clock,
+            queue,
+            rules: RuleCache::default(),
+        })
     }
 
     /// Whether writing works.
@@ -119,9 +128,9 @@ impl LogRepository for EmbeddedStore {
     }
 
     async fn append(&self, batch: &[NumberedEvent]) -> Result<Vec<AppendOutcome>, PortError> {
-        let (batch, queue) = (batch.to_vec(), self.queue.clone());
+        let (batch, queue, rules) = (batch.to_vec(), self.queue.clone(), self.rules.clone());
         self.writer
-            .write(move |connection| store_writes::append(connection, &batch, &queue))
+            .write(move |connection| store_writes::append(connection, &batch, &queue, &*rules.read(connection)?))
             .await
             .map_err(WriteError::into_port_error)
     }

@@ -8,16 +8,18 @@ use super::{
     log_rows::delete_one,
 };
 use crate::domain::{
-    LogId, NumberedEvent, Tally, Timestamp,
+    ErasureRules, LogId, NumberedEvent, Tally, Timestamp,
     ports::{AppendOutcome, DeadLetter, DeleteOutcome},
 };
 
 const TOMBSTONE_SEQ: &str = "SELECT seq FROM tombstones WHERE event_id = ?";
+const LOG_SEQ: &str = "SELECT seq FROM logs WHERE event_id = ?";
 
 pub(super) fn append(
     connection: &Connection,
     batch: &[NumberedEvent],
     queue: &QueueView,
+    rules: &ErasureRules,
 ) -> rusqlite::Result<Vec<AppendOutcome>> {
     let (mut tally, mut stored, mut next) = (Tally::default(), 0, 0);
     let mut outcomes = Vec::with_capacity(batch.len());
@@ -34,6 +36,7 @@ pub(super) fn append(
                 tally.duplicates += note_duplicate(connection, seq, other, key)?;
                 AppendOutcome::Deleted
             }
+            None if rules.cover(&event.event) => keep_away(connection, event, seq, &mut tally)?,
             None => append_one(connection, event, seq, &mut tally)?,
         };
         if outcome == AppendOutcome::Stored {
@@ -52,6 +55,25 @@ pub(super) fn append(
     Ok(outcomes)
 }
 
+/// An event that was erased. One that still waits to be is stored.
+fn keep_away(
+    connection: &Connection,
+    numbered: &NumberedEvent,
+    seq: Option<i64>,
+    tally: &mut Tally,
+) -> rusqlite::Result<AppendOutcome> {
+    let key = numbered.event.id.as_bytes();
+    if let Some(other) = seq_of(connection, LOG_SEQ, key)? {
+        tally.duplicates += note_duplicate(connection, seq, other, key)?;
+        return Ok(AppendOutcome::AlreadyStored);
+    }
+    let Some(seq) = seq else { return Ok(AppendOutcome::Deleted) };
+    if !connection.prepare_cached("SELECT 1 FROM forgotten WHERE seq = ?")?.exists([seq])? {
+        tally.duplicates += note_duplicate(connection, Some(seq), None, key)?;
+    }
+    Ok(AppendOutcome::Deleted)
+}
+
 fn append_one(
     connection: &Connection,
     numbered: &NumberedEvent,
@@ -63,7 +85,7 @@ fn append_one(
         tally.stored += u64::from(seq.is_some());
         return Ok(AppendOutcome::Stored);
     }
-    let Some(other) = seq_of(connection, "SELECT seq FROM logs WHERE event_id = ?", key)? else {
+    let Some(other) = seq_of(connection, LOG_SEQ, key)? else {
         return Ok(AppendOutcome::IdTaken);
     };
     tally.duplicates += note_duplicate(connection, seq, other, key)?;

@@ -1,4 +1,5 @@
-//! Appending: an unordered insert whose every document gets its own outcome, then the look at the tombstones.
+//! Appending: an unordered insert whose every document gets its own outcome, then the look at the tombstones. What a
+//! rule of an erasure covers is not inserted at all.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -7,19 +8,57 @@ use mongodb::{ClientSession, error::ErrorKind, options::ReadConcern};
 
 use super::{document, error, handles::Handles, store::MongoStore};
 use crate::domain::{
-    EventId, NumberedEvent,
+    ErasureRules, EventId, NumberedEvent,
     ports::{AppendOutcome, PortError},
 };
 
 /// Longer than the server waits for the majority, for the insert and for the deletes.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How old the rules may be by which a batch goes.
+const RULES_AGE: Duration = Duration::from_secs(2);
+/// A batch that has taken longer than this since its rules were read is held against those of now. Then a rule is known
+/// to every append that ends later than this after it was made.
+const RULES_HOLD: Duration = Duration::from_secs(5);
 
 pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Result<Vec<AppendOutcome>, PortError> {
     if batch.is_empty() {
         return Ok(Vec::new());
     }
+    let known = store.rules_of_late(RULES_AGE).await?;
+    let mut outcomes = insert_by(store, batch, &known.rules).await?;
+    if known.at.elapsed() > RULES_HOLD {
+        let now = store.rules_of_late(Duration::ZERO).await?;
+        let erased: HashSet<EventId> = batch
+            .iter()
+            .filter(|numbered| now.rules.cover(&numbered.event))
+            .map(|numbered| numbered.event.id)
+            .collect();
+        if !erased.is_empty() {
+            remove(store, &erased).await?;
+            let of_erased = outcomes.iter_mut().zip(batch).filter(|(_, numbered)| erased.contains(&numbered.event.id));
+            of_erased.for_each(|(outcome, _)| *outcome = AppendOutcome::Deleted);
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn remove(store: &MongoStore, events: &HashSet<EventId>) -> Result<(), PortError> {
+    let keys: Vec<Binary> = events.iter().copied().map(document::key).collect();
+    store
+        .call(PATIENCE, move |handles| async move {
+            handles.logs().delete_many(doc! {"_id": {"$in": keys}}).await.map(drop)
+        })
+        .await
+        .map_err(|failure| failure.while_trying("remove what was erased meanwhile"))
+}
+
+async fn insert_by(
+    store: &MongoStore,
+    batch: &[NumberedEvent],
+    rules: &ErasureRules,
+) -> Result<Vec<AppendOutcome>, PortError> {
     let ids: Vec<EventId> = batch.iter().map(|numbered| numbered.event.id).collect();
-    let (documents, refused) = encode(batch);
+    let (documents, refused) = encode(batch, rules);
     let (inserted, deleted) = store
         .call(PATIENCE, {
             let ids = ids.clone();
@@ -36,11 +75,12 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
     Ok(outcomes.collect())
 }
 
-/// The documents that can be, and for each event why there is none. One by one, because a document that cannot be
-/// sent would fail the whole command.
-fn encode(batch: &[NumberedEvent]) -> (Vec<RawDocumentBuf>, Vec<Option<AppendOutcome>>) {
+/// The documents that can and may be, and for each event why there is none. One by one, because a document that cannot
+/// be sent would fail the whole command.
+fn encode(batch: &[NumberedEvent], rules: &ErasureRules) -> (Vec<RawDocumentBuf>, Vec<Option<AppendOutcome>>) {
     let mut documents = Vec::with_capacity(batch.len());
     let refused = batch.iter().map(|numbered| match document::encode(numbered) {
+        _ if rules.cover(&numbered.event) => Some(AppendOutcome::Deleted),
         Ok(document) => {
             documents.push(document);
             None

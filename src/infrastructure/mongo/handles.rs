@@ -137,6 +137,14 @@ impl Handles {
         self.writer.collection("ledger")
     }
 
+    pub(super) fn erasure_jobs(&self) -> Collection<RawDocumentBuf> {
+        self.writer.collection("erasurejobs")
+    }
+
+    pub(super) fn erasure_rules(&self) -> Collection<RawDocumentBuf> {
+        self.writer.collection("erasurerules")
+    }
+
     pub(super) fn marks(&self) -> Collection<RawDocumentBuf> {
         self.writer.collection("deadletterlogs")
     }

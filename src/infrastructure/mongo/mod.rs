@@ -12,6 +12,8 @@ mod counter;
 mod dead_letter_index;
 mod delete;
 mod document;
+mod erasure_rules;
+mod erasure_store;
 mod error;
 mod export;
 mod fates;

@@ -13,7 +13,8 @@ use bson::{doc, oid::ObjectId};
 use tokio::sync::watch;
 
 use super::{
-    append, call, counter, delete, find, handles::Handles, options::MongoOptions, reach::Reach, receipt, totals::Totals,
+    append, call, counter, delete, erasure_rules::RuleCache, find, handles::Handles, options::MongoOptions,
+    reach::Reach, receipt, totals::Totals,
 };
 use crate::{
     domain::{
@@ -40,6 +41,7 @@ pub struct MongoStore {
     reach: Reach,
     preparation: watch::Sender<Preparation>,
     totals: Totals,
+    rules: RuleCache,
     status: StatusCell,
     /// The server answers, but refuses the credentials.
     refused: AtomicBool,
@@ -54,6 +56,7 @@ impl MongoStore {
             reach: Reach::unknown(),
             preparation: watch::Sender::new(Preparation::Pending),
             totals: Totals::default(),
+            rules: RuleCache::default(),
             status: StatusCell::down("not connected yet"),
             refused: AtomicBool::new(false),
         }
@@ -87,6 +90,10 @@ impl MongoStore {
 
     pub(super) fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    pub(super) fn rule_cache(&self) -> &RuleCache {
+        &self.rules
     }
 
     /// Makes the clients, once. A `mongodb+srv` URI needs the DNS for it.
