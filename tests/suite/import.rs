@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     contract::contract_suite,
+    erasure::{RECEIVED, erase_all, job, of_user, settle},
     export::{lines, lines_of, varied},
     repository::RepositoryHarness,
     support::{event, log, store},
@@ -31,6 +32,7 @@ contract_suite! { import_suite:
     ids_that_somebody_took_meanwhile_are_not_taken_from_him
     an_import_is_finished_once
     deleted_events_stay_away
+    erased_events_stay_away
     an_event_twice_is_stored_once
     another_event_under_an_id_that_is_taken_gets_one_of_its_own
     a_bad_line_ends_it_and_what_stands_before_is_stored
@@ -222,6 +224,18 @@ async fn deleted_events_stay_away(harness: &mut impl RepositoryHarness) {
     assert_eq!((again.stored, again.already_stored, again.deleted), (0, 4, 1));
     let left = [lines(&events[..2]), lines(&events[3..])].concat();
     assert_eq!(lines_of(harness.export()).await, left);
+}
+
+async fn erased_events_stay_away(harness: &mut impl RepositoryHarness) {
+    let events: Vec<Event> = (0..6).map(|n| event(log(["gone", "kept"][n % 2], "a"))).collect();
+    let text = lines(&store(&*harness.logs(), &events).await);
+    let (erasure, filter) = (harness.erasure(), of_user("gone"));
+    let job = job("one", &filter, RECEIVED);
+    erasure.begin(&job).await.unwrap();
+    erase_all(&*erasure, &filter, job.received_up_to).await;
+    settle(&*erasure).await;
+    let again = import(harness, &text).await;
+    assert_eq!((again.stored, again.already_stored, again.deleted), (0, 3, 3));
 }
 
 async fn an_event_twice_is_stored_once(harness: &mut impl RepositoryHarness) {
