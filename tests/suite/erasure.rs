@@ -64,7 +64,11 @@ pub(crate) fn job(name: &str, filter: &ErasureFilter, received_up_to: i64) -> Er
 }
 
 /// Erases all that is there, in small steps.
-pub(crate) async fn erase_all(erasure: &dyn ErasureStore, filter: &ErasureFilter, received_up_to: Option<Timestamp>) -> u64 {
+pub(crate) async fn erase_all(
+    erasure: &dyn ErasureStore,
+    filter: &ErasureFilter,
+    received_up_to: Option<Timestamp>,
+) -> u64 {
     let mut request = ErasureRequest { filter: filter.clone(), received_up_to, after: None, most: 3 };
     let mut erased = 0;
     loop {
