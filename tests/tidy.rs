@@ -39,6 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bson", &["infrastructure/mongo"]),
     ("rusqlite", &["infrastructure/embedded"]),
     ("clap", &["config"]),
+    ("csv", &["application/transfer"]),
     ("indicatif", &["commands"]),
     ("metrics", &["api", "application", "telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),

@@ -11,4 +11,5 @@ pub mod paging;
 pub mod progress;
 pub mod stored_signal;
 pub mod tip_watch;
+pub mod transfer;
 pub mod verification;

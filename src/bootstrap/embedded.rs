@@ -54,6 +54,7 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
     Ok(BackendParts {
         publisher: queue,
         repository: Some(store.clone()),
+        export: Some(store.clone()),
         erasure: Some(store),
         bus,
         worker: Some(worker),

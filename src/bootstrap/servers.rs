@@ -62,6 +62,7 @@ pub(super) async fn build(
         bus: Arc::new(publisher.status()),
         publisher: publisher.clone(),
         repository: None,
+        export: None,
         erasure: None,
         store: None,
         worker: None,
@@ -81,6 +82,7 @@ pub(super) async fn build(
         parts.data = format!("{} and MongoDB", parts.data);
         parts.store = Some(Arc::new(store.probe()));
         parts.repository = Some(store.clone());
+        parts.export = Some(store.clone());
         parts.erasure = Some(store.clone());
         let (bus_closing, closed_last) = (parts.closing, Arc::clone(&store));
         parts.closing = Box::pin(async move {

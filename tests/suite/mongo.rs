@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use eyego::{
     domain::{
         LogId, Metadata, NewLog, NumberedEvent,
-        ports::{AppendOutcome, DeadLetters, ErasureStore, LogRepository, Probe, Status},
+        ports::{AppendOutcome, DeadLetters, ErasureStore, LogExport, LogImport, LogRepository, Probe, Status},
     },
     infrastructure::mongo::{DeadLetterIndex, MongoOptions, MongoStore},
 };
@@ -134,6 +134,14 @@ impl RepositoryHarness for MongoHarness {
 
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         Arc::new(DeadLetterIndex::new(self.store.clone()))
+    }
+
+    fn export(&self) -> Arc<dyn LogExport> {
+        self.store.clone()
+    }
+
+    fn import(&self) -> Arc<dyn LogImport> {
+        self.store.clone()
     }
 
     async fn reopen(&mut self) {

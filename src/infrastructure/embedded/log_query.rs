@@ -52,13 +52,13 @@ pub(super) fn count(connection: &Connection, filter: &LogFilter, cap: u64) -> ru
 
 /// A WHERE clause, with its values bound and never spliced in.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     parts: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Conditions {
-    fn of(filter: &LogFilter) -> Self {
+    pub(super) fn of(filter: &LogFilter) -> Self {
         let mut all = Self::default();
         for (column, texts) in [("user_id", &filter.user_ids), ("action", &filter.actions)] {
             if !texts.is_empty() {
@@ -104,13 +104,13 @@ impl Conditions {
         }
     }
 
-    fn add<V: Into<Value>>(&mut self, condition: &str, values: impl IntoIterator<Item = V>) {
+    pub(super) fn add<V: Into<Value>>(&mut self, condition: &str, values: impl IntoIterator<Item = V>) {
         self.parts.push(condition.to_owned());
         self.values.extend(values.into_iter().map(Into::into));
     }
 
     /// With the values that follow it.
-    fn with<const N: usize>(mut self, more: [i64; N]) -> (String, Vec<Value>) {
+    pub(super) fn with<const N: usize>(mut self, more: [i64; N]) -> (String, Vec<Value>) {
         self.values.extend(more.map(Value::from));
         let all = self.parts.join(" AND ");
         (if all.is_empty() { all } else { format!("WHERE {all}") }, self.values)

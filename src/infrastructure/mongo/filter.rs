@@ -22,6 +22,13 @@ pub(super) fn of_filter(filter: &LogFilter) -> Document {
     all_of(conditions(filter))
 }
 
+/// By the filter and one more condition.
+pub(super) fn of_filter_and(filter: &LogFilter, condition: Document) -> Document {
+    let mut conditions = conditions(filter);
+    conditions.push(condition);
+    all_of(conditions)
+}
+
 fn all_of(conditions: Vec<Document>) -> Document {
     if conditions.is_empty() {
         Document::new()

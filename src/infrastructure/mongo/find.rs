@@ -12,7 +12,7 @@ use crate::domain::{
 /// How long the server may work on reading one log; it gives up by itself then.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// How much longer anybody waits for an answer than the server may work on it.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How long anybody waits for one log.
 pub(super) const PATIENCE: Duration = Duration::from_secs(12);
 /// No collection holds more; the server adds to what it is told to skip, so it must not be told the largest number.
