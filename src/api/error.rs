@@ -74,6 +74,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::StoreFailed(_) => ErrorCode::Internal,
             ServiceError::DeleteUnconfirmed => ErrorCode::DeleteUnconfirmed,
             ServiceError::TooManyWaiters => ErrorCode::TooManyWaiters,
+            ServiceError::TooManyExports => ErrorCode::TooManyExports,
         };
         Self::caused_by(code, error)
     }

@@ -52,10 +52,12 @@ error_codes! {
     InvalidCursor => BAD_REQUEST, "invalid_cursor", "Invalid parameter: cursor";
     InvalidSort => BAD_REQUEST, "invalid_sort", "Invalid parameter: sort";
     InvalidCount => BAD_REQUEST, "invalid_count", "Invalid parameter: count";
+    InvalidFormat => BAD_REQUEST, "invalid_format", "Invalid parameter: format";
+    InvalidAfterId => BAD_REQUEST, "invalid_after_id", "Invalid parameter: afterId";
+    UnknownParameter => BAD_REQUEST, "unknown_parameter", "Unknown parameter";
     InvalidMetadataFilter => BAD_REQUEST, "invalid_metadata_filter", "Invalid parameter: metadata";
     InvalidStartDate => BAD_REQUEST, "invalid_start_date", "Invalid parameter: startDate";
     InvalidEndDate => BAD_REQUEST, "invalid_end_date", "Invalid parameter: endDate";
-    UnknownParameter => BAD_REQUEST, "unknown_parameter", "Unknown parameter";
     MissingGrouping => BAD_REQUEST, "missing_grouping", "Missing parameter: groupBy or interval";
     InvalidGroupBy => BAD_REQUEST, "invalid_group_by", "Invalid parameter: groupBy";
     InvalidTop => BAD_REQUEST, "invalid_top", "Invalid parameter: top";
@@ -84,6 +86,7 @@ error_codes! {
     EventTooLarge => PAYLOAD_TOO_LARGE, "event_too_large", "Log is too large for the topic";
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Content-Type must be application/json";
     UnsupportedEncoding => UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Content-Encoding is not supported";
+    TooManyExports => TOO_MANY_REQUESTS, "too_many_exports", "Too many exports are running; try again";
     DeadLettered => UNPROCESSABLE_ENTITY, "dead_lettered", "Event can not become a log";
     Internal => INTERNAL_SERVER_ERROR, "internal_error", "Internal server error";
     QueueUnavailable => SERVICE_UNAVAILABLE, "queue_unavailable", "The log was not taken; try again";
@@ -94,6 +97,7 @@ error_codes! {
     Overloaded => SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; try again";
     TooManyWaiters => SERVICE_UNAVAILABLE, "too_many_waiters", "Too many requests wait for events; try again";
     NotReady => SERVICE_UNAVAILABLE, "not_ready", "Not ready";
+    NeedsHttp11 => HTTP_VERSION_NOT_SUPPORTED, "needs_http_1_1", "An export needs HTTP/1.1: in HTTP/1.0 a break looks like its end";
     OutcomeUnknown => GATEWAY_TIMEOUT, "outcome_unknown", "Whether the log was taken is unknown; retry with the same Idempotency-Key";
     DeleteUnconfirmed => GATEWAY_TIMEOUT, "delete_unconfirmed", "Whether the log is deleted is unknown; try again";
 }

@@ -5,8 +5,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     handlers::{
-        create_batch, create_log, delete_log, erase_logs, get_ledger, get_log, get_receipt, health, jobs, list_logs,
-        log_statistics, metrics,
+        create_batch, create_log, delete_log, erase_logs, export_logs, get_ledger, get_log, get_receipt, health, jobs,
+        list_logs, log_statistics, metrics,
     },
     state::{LogState, OpsState},
 };
@@ -44,6 +44,7 @@ pub(super) fn log_routes() -> OpenApiRouter<LogState> {
     OpenApiRouter::new()
         .routes(routes!(list_logs::list_logs, erase_logs::erase_logs))
         .routes(routes!(log_statistics::log_statistics))
+        .routes(routes!(export_logs::export_logs))
         .routes(routes!(create_batch::create_batch))
         .routes(routes!(get_receipt::get_receipt))
         .routes(routes!(get_log::get_log, delete_log::delete_log))

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::application::{
     erasure_service::ErasureService, health_service::HealthService, ledger_service::LedgerService,
-    log_service::LogService, statistics_service::StatisticsService,
+    log_service::LogService, statistics_service::StatisticsService, transfer::export_service::ExportService,
 };
 
 /// What a process says of itself.
@@ -46,6 +46,7 @@ pub struct Intake {
 #[derive(Clone)]
 pub struct LogState {
     pub logs: Arc<LogService>,
+    pub exports: Arc<ExportService>,
     pub erasure: Arc<ErasureService>,
     pub statistics: Arc<StatisticsService>,
     pub intake: Intake,

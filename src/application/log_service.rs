@@ -58,6 +58,8 @@ pub enum ServiceError {
     DeleteUnconfirmed,
     #[error("too many requests wait for events")]
     TooManyWaiters,
+    #[error("too many exports are running")]
+    TooManyExports,
 }
 
 /// How logs are read.

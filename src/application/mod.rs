@@ -13,4 +13,5 @@ pub mod statistics_service;
 pub mod stored_signal;
 pub mod time_buckets;
 pub mod tip_watch;
+pub mod transfer;
 pub mod verification;

@@ -2,10 +2,14 @@
 //! adapters, and the only `match` on the backend.
 
 mod embedded;
+mod export;
+mod import;
 mod servers;
 mod verify;
 mod worker;
 
+pub use export::{ExportOrder, ExportProgress, ExportSink, export};
+pub use import::{Counted, ImportInput, ImportOrder, import};
 pub use verify::verify;
 
 use std::{
@@ -33,11 +37,14 @@ use crate::{
         statistics_service::StatisticsService,
         stored_signal::StoredSignal,
         tip_watch::TipWatch,
+        transfer::{export_service::ExportService, import::ImportError},
     },
     config::{Backend, HttpSettings, Problem, QuerySettings, Role, Settings},
     domain::{
         MAX_PAGE_BYTES,
-        ports::{Clock, ErasureStore, EventPublisher, LogRepository, LogStatistics, Probe, Status},
+        ports::{
+            Clock, ErasureStore, EventPublisher, LogExport, LogRepository, LogStatistics, PortError, Probe, Status,
+        },
     },
     infrastructure::{clock::SystemClock, embedded::FolderError, mongo::InvalidMongoUri},
     lifecycle::{EndSignals, Lifecycle, Verdict},
@@ -57,8 +64,25 @@ pub enum StartError {
     Backend(#[source] crate::domain::ports::PortError),
     #[error("ROLE=api with Kafka alone has no store that could be verified")]
     NothingToVerify,
+    #[error("ROLE=api with Kafka alone has no store")]
+    NoStore,
     #[error("signals cannot be listened to")]
     Signals(#[source] std::io::Error),
+}
+
+/// Why logs could not all be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the store could not be read or written to the end")]
+    Store(#[source] PortError),
+    #[error("the input could not be read")]
+    Input(#[source] std::io::Error),
+    #[error("the output could not be written")]
+    Output(#[source] std::io::Error),
+    #[error(transparent)]
+    Import(ImportError),
 }
 
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -76,6 +100,7 @@ struct Surroundings<'a> {
 struct BackendParts {
     publisher: Arc<dyn EventPublisher>,
     repository: Option<Arc<dyn LogRepository>>,
+    export: Option<Arc<dyn LogExport>>,
     erasure: Option<Arc<dyn ErasureStore>>,
     statistics: Option<Arc<dyn LogStatistics>>,
     bus: Arc<dyn Probe>,
@@ -226,12 +251,14 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
             })
             .await;
     }
+    let exports = ExportService::new(parts.export, Arc::clone(&clock), Arc::clone(&reading.tip), reading.limits);
     let erasure = parts.repository.clone().zip(parts.erasure);
     let erasure = erasure.map(|(repository, jobs)| ErasureParts { repository, jobs });
     let previews = PreviewLimits { count_cap: settings.query.count_cap, max_time: settings.query.timeout };
     let statistics = StatisticsService::new(parts.statistics, Arc::clone(&clock), settings.query.timeout);
     let logs = has_api.then(|| LogState {
         statistics: Arc::new(statistics),
+        exports: Arc::new(exports),
         erasure: Arc::new(ErasureService::new(erasure, Arc::clone(&clock), previews)),
         logs: Arc::new(LogService::new(
             parts.publisher,

@@ -30,7 +30,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A batch of 1,000 is where a bulk insert stops getting cheaper per document. While one waits for the disks of a
 /// majority, the server works on the next.
-const PACE: Pace = Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN.saturating_add(2) };
+const PACE: Pace = Pace { records: 3000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN.saturating_add(2) };
 
 /// What librdkafka says of the settings, without any I/O.
 pub(super) fn check(kafka: &KafkaSettings, settings: &Settings) -> Result<(), Vec<Problem>> {
@@ -62,6 +62,7 @@ pub(super) async fn build(
         bus: Arc::new(publisher.status()),
         publisher: publisher.clone(),
         repository: None,
+        export: None,
         erasure: None,
         statistics: None,
         store: None,
@@ -82,6 +83,7 @@ pub(super) async fn build(
         parts.data = format!("{} and MongoDB", parts.data);
         parts.store = Some(Arc::new(store.probe()));
         parts.repository = Some(store.clone());
+        parts.export = Some(store.clone());
         parts.erasure = Some(store.clone());
         parts.statistics = Some(store.clone());
         let (bus_closing, closed_last) = (parts.closing, Arc::clone(&store));

@@ -2,7 +2,10 @@
 
 mod bench;
 mod check_config;
+mod export;
 mod healthcheck;
+mod import;
+mod packing;
 mod serve;
 mod verify;
 
@@ -46,6 +49,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         (Command::Healthcheck, Ok(settings)) => healthcheck::run(&settings.http),
         (Command::Serve, Ok(settings)) => serve::run(settings),
         (Command::Verify, Ok(settings)) => verify::run(&settings),
+        (Command::Export(options), Ok(settings)) => export::run(&options, &settings),
+        (Command::Import(options), Ok(settings)) => import::run(&options, &settings),
     }
 }
 

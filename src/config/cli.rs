@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, ArgMatches};
 
-use super::{bench, bench::BenchOptions, catalog::CATALOG};
+use super::{
+    bench,
+    bench::BenchOptions,
+    catalog::CATALOG,
+    transfer::{self, ExportOptions, ImportOptions},
+};
 
 /// What the process is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +19,8 @@ pub enum Command {
     CheckConfig,
     Verify,
     Bench(BenchOptions),
+    Export(ExportOptions),
+    Import(ImportOptions),
 }
 
 /// A parsed command line.
@@ -35,6 +42,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         Some(("check-config", _)) => Command::CheckConfig,
         Some(("verify", _)) => Command::Verify,
         Some(("bench", matches)) => Command::Bench(bench::options(matches)),
+        Some(("export", matches)) => Command::Export(transfer::export_options(matches)),
+        Some(("import", matches)) => Command::Import(transfer::import_options(matches)),
         _ => Command::Serve,
     };
     let mut flags = flags(&matches);
@@ -77,6 +86,15 @@ fn command() -> clap::Command {
              if there was nothing to judge. Without --url it loads a service of its own, with the settings given and a \
              temporary DATA_DIR",
         )))
+        .subcommand(with_settings(clap::Command::new("export").args(transfer::export_arguments()).about(
+            "Write the stored logs to a file, by ascending id, beside the running service or without it; exit 1 if not \
+             all could be written",
+        )))
+        .subcommand(with_settings(clap::Command::new("import").args(transfer::import_arguments()).about(
+            "Store what eyego export wrote. Each event is stored once, so it may be run again. Into a store that never \
+             held a log ids are kept, else new ones are given. The embedded engine has to be stopped, MongoDB may be in \
+             use; exit 1 if not all could be stored",
+        )))
 }
 
 fn argument(setting: &super::catalog::Setting) -> Arg {
@@ -90,6 +108,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::FileFormat;
 
     fn invocation(arguments: &[&str]) -> Invocation {
         parse(std::iter::once("eyego").chain(arguments.iter().copied()).map(OsString::from)).unwrap()
@@ -126,6 +145,27 @@ mod tests {
         for bad in [["--rate", "0"], ["--batch", "0"], ["--url", "https://h"], ["--logs", "many"]] {
             assert!(parse(["eyego", "bench"].into_iter().chain(bad).map(OsString::from)).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn files_are_standard_streams_unless_named() {
+        let Command::Export(export) = invocation(&["export"]).command else { panic!("no export") };
+        assert_eq!((export.output, export.format, export.after_id), (None, FileFormat::Ndjson, None));
+        let arguments =
+            ["export", "--output", "x.zst", "--after-id", "-5", "--user-id", "a", "--user-id", "b", "--port", "1"];
+        let Command::Export(export) = invocation(&arguments).command else { panic!("no export") };
+        assert_eq!((export.output, export.after_id), (Some("x.zst".into()), Some(-5)));
+        assert_eq!(export.user_ids, ["a", "b"]);
+        assert_eq!(invocation(&arguments).flags["PORT"], "1");
+        for (arguments, input, skip_bad) in [
+            (&["import"][..], None, false),
+            (&["import", "-"], None, false),
+            (&["import", "x", "--skip-bad"], Some("x"), true),
+        ] {
+            let options = ImportOptions { input: input.map(Into::into), skip_bad };
+            assert_eq!(invocation(arguments).command, Command::Import(options));
+        }
+        assert!(parse(["eyego", "export", "--format", "xml"].map(OsString::from)).is_err());
     }
 
     #[test]

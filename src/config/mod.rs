@@ -7,6 +7,7 @@ mod dot_env;
 mod parse;
 mod settings;
 mod source;
+mod transfer;
 
 pub use bench::{BenchOptions, BenchTarget};
 pub use catalog::{CATALOG, Setting};
@@ -16,3 +17,4 @@ pub use settings::{
     Secret, Settings, StartPosition, ValueCheck,
 };
 pub use source::{Layer, Layers};
+pub use transfer::{ExportOptions, FileFormat, ImportOptions};

@@ -10,6 +10,7 @@ use super::{IdempotencyKey, Timestamp, UserId};
 /// Names the rule by which an id is derived, so that two rules never give the same id for the same bytes.
 const RULE_IDEMPOTENCY_KEY: u8 = 1;
 const RULE_BUS_POSITION: u8 = 2;
+const RULE_FOREIGN_KEY: u8 = 3;
 
 /// A UUID: version 7 for a fresh event, version 8 where it is derived.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +44,13 @@ impl EventId {
                 value,
             ],
         )
+    }
+
+    /// The id of a stored log that others wrote, under a key that is no event id: the same whenever and wherever it is
+    /// exported. `kind` is BSON's number for the key's type; the old service's keys are ObjectIds, kind 7 and twelve
+    /// bytes.
+    pub fn for_foreign_key(kind: u8, key: &[u8]) -> Self {
+        Self::derive(RULE_FOREIGN_KEY, &[&[kind], key])
     }
 
     fn derive(rule: u8, parts: &[&[u8]]) -> Self {
@@ -131,6 +139,13 @@ mod tests {
         let at = |millis| EventId::for_position("t", 0, 7, Timestamp::from_millis(millis), b"{}");
         assert_eq!(at(1), at(1));
         assert_ne!(at(1), at(2));
+    }
+
+    #[test]
+    fn a_foreign_key_always_gives_the_same_id() {
+        let id = EventId::for_foreign_key(7, &[1; 12]);
+        assert_eq!(id.to_string(), "4131dd5a-f712-8081-ad7b-396b8fe84b69");
+        assert_ne!(id, EventId::for_foreign_key(2, &[1; 12]));
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Timestamp {
             Err(InvalidTimestamp)
         }
     }
+
+    /// Reads what was printed from one, also outside the years a client may name.
+    pub fn parse_printed(text: &str) -> Result<Self, InvalidTimestamp> {
+        Moment::parse(text).map(|moment| moment.first).or_else(|_| printed(text).ok_or(InvalidTimestamp))
+    }
 }
 
 /// Always UTC with exactly three decimals and `Z`. Years outside 0 to 9999 (stored by others) have JavaScript's
@@ -174,6 +179,22 @@ impl Scanner<'_> {
         self.0 = rest;
         digits.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
     }
+}
+
+/// The printed form alone: what is read must print as it stands there.
+fn printed(text: &str) -> Option<Timestamp> {
+    const BEHIND_YEAR: usize = "-00-00T00:00:00.000Z".len();
+    let (year, rest) = text.split_at_checked(text.len().checked_sub(BEHIND_YEAR)?)?;
+    let year = year.parse::<i64>().ok().filter(|year| year.abs() < 1_000_000_000)?;
+    let mut rest = Scanner(rest.as_bytes());
+    rest.take(b"-")?;
+    let month = rest.digits(2)?;
+    rest.take(b"-")?;
+    let day = rest.digits(2)?;
+    rest.take(b"T")?;
+    let of_day = rest.time_of_day()?;
+    let millis = i128::from(days_from_civil(year, month, day)) * i128::from(MILLIS_PER_DAY) + i128::from(of_day);
+    i64::try_from(millis).ok().map(Timestamp).filter(|at| at.to_string() == text)
 }
 
 fn span(first_day: i64, next_day: i64) -> Option<Moment> {
@@ -314,7 +335,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nothing_but_what_is_printed_reads_as_such() {
+        assert_eq!(
+            Timestamp::parse_printed("0000-02-29T00:00:00.000Z").unwrap().to_string(),
+            "0000-02-29T00:00:00.000Z"
+        );
+        for bad in [
+            "",
+            "Z",
+            "+010000-01-01T00:00:00Z",
+            "+10000-01-01T00:00:00.000Z",
+            "-000001-02-30T00:00:00.000Z",
+            "é000-01-01T00:00:00.000Z",
+        ] {
+            assert_eq!(Timestamp::parse_printed(bad), Err(InvalidTimestamp), "{bad}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_printed_of_any_stored_time_reads_back(millis: i64) {
+            let at = Timestamp::from_millis(millis);
+            prop_assert_eq!(Timestamp::parse_printed(&at.to_string()).unwrap(), at);
+        }
+
         #[test]
         fn what_is_printed_reads_back(millis in MIN_MILLIS..=MAX_MILLIS) {
             let at = Timestamp::from_millis(millis);

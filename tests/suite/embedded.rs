@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use eyego::{
-    domain::ports::{DeadLetters, ErasureStore, EventPublisher, EventSource, LogRepository, PublishOutcome},
+    domain::ports::{
+        DeadLetters, ErasureStore, EventPublisher, EventSource, LogExport, LogImport, LogRepository, LogStatistics,
+        PublishOutcome,
+    },
     infrastructure::{
         clock::SystemClock,
         embedded::{DataFolder, EmbeddedQueue, EmbeddedStore, FolderError},
@@ -52,6 +55,18 @@ impl RepositoryHarness for EmbeddedHarness {
     }
 
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        self.store()
+    }
+
+    fn export(&self) -> Arc<dyn LogExport> {
+        self.store()
+    }
+
+    fn import(&self) -> Arc<dyn LogImport> {
+        self.store()
+    }
+
+    fn statistics(&self) -> Arc<dyn LogStatistics> {
         self.store()
     }
 

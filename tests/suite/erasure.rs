@@ -43,13 +43,13 @@ erasure_suite!(embedded, crate::embedded::EmbeddedHarness);
 
 const LEASE: Duration = Duration::from_secs(30);
 /// What [`event`] says of the time of receiving.
-const RECEIVED: i64 = 1_747_830_897_000;
+pub(crate) const RECEIVED: i64 = 1_747_830_897_000;
 
-fn of_user(user: &str) -> ErasureFilter {
+pub(crate) fn of_user(user: &str) -> ErasureFilter {
     ErasureFilter::new(Some(user.to_owned()), None).unwrap()
 }
 
-fn job(name: &str, filter: &ErasureFilter, received_up_to: i64) -> ErasureJob {
+pub(crate) fn job(name: &str, filter: &ErasureFilter, received_up_to: i64) -> ErasureJob {
     ErasureJob {
         id: JobId::derived(&[name.as_bytes()]),
         kind: JobKind::Erasure,
@@ -64,7 +64,11 @@ fn job(name: &str, filter: &ErasureFilter, received_up_to: i64) -> ErasureJob {
 }
 
 /// Erases all that is there, in small steps.
-async fn erase_all(erasure: &dyn ErasureStore, filter: &ErasureFilter, received_up_to: Option<Timestamp>) -> u64 {
+pub(crate) async fn erase_all(
+    erasure: &dyn ErasureStore,
+    filter: &ErasureFilter,
+    received_up_to: Option<Timestamp>,
+) -> u64 {
     let mut request = ErasureRequest { filter: filter.clone(), received_up_to, after: None, most: 3 };
     let mut erased = 0;
     loop {
@@ -86,7 +90,7 @@ fn ids<'a>(events: impl IntoIterator<Item = &'a NumberedEvent>) -> Vec<LogId> {
 }
 
 /// Rules are known to every append once this is over.
-async fn settle(erasure: &dyn ErasureStore) {
+pub(crate) async fn settle(erasure: &dyn ErasureStore) {
     tokio::time::sleep(erasure.settles_after() / 4).await;
 }
 

@@ -6,7 +6,9 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use eyego::{
     domain::{
         LogId, Metadata, NewLog, NumberedEvent,
-        ports::{AppendOutcome, DeadLetters, ErasureStore, LogRepository, Probe, Status},
+        ports::{
+            AppendOutcome, DeadLetters, ErasureStore, LogExport, LogImport, LogRepository, LogStatistics, Probe, Status,
+        },
     },
     infrastructure::mongo::{DeadLetterIndex, MongoOptions, MongoStore},
 };
@@ -43,7 +45,11 @@ impl Running {
 
 /// Opens a store and lets it run, without waiting for it.
 pub(crate) fn open(uri: &str, tombstone_days: u32) -> (Arc<MongoStore>, Running) {
-    let store = Arc::new(MongoStore::new(MongoOptions::parse(uri, tombstone_days).unwrap()));
+    open_as(MongoOptions::parse(uri, tombstone_days).unwrap())
+}
+
+pub(crate) fn open_as(options: MongoOptions) -> (Arc<MongoStore>, Running) {
+    let store = Arc::new(MongoStore::new(options));
     let mut running = Running { stop: CancellationToken::new(), tasks: JoinSet::new() };
     running.tasks.spawn(store.clone().supervise(running.stop.clone()));
     (store, running)
@@ -78,7 +84,11 @@ impl MongoHarness {
 
     /// Ends the store that runs and lets another one run.
     pub(crate) async fn supervise(&mut self, tombstone_days: u32) {
-        let (store, running) = open(&self.uri, tombstone_days);
+        self.supervise_as(MongoOptions::parse(&self.uri, tombstone_days).unwrap()).await;
+    }
+
+    pub(crate) async fn supervise_as(&mut self, options: MongoOptions) {
+        let (store, running) = open_as(options);
         self.store = store;
         std::mem::replace(&mut self.running, running).end().await;
     }
@@ -134,6 +144,18 @@ impl RepositoryHarness for MongoHarness {
 
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         Arc::new(DeadLetterIndex::new(self.store.clone()))
+    }
+
+    fn statistics(&self) -> Arc<dyn LogStatistics> {
+        self.store.clone()
+    }
+
+    fn export(&self) -> Arc<dyn LogExport> {
+        self.store.clone()
+    }
+
+    fn import(&self) -> Arc<dyn LogImport> {
+        self.store.clone()
     }
 
     async fn reopen(&mut self) {

@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use eyego::domain::{
     Event, EventId, LogFilter, LogId, Metadata, NewLog, NumberedEvent, PageRequest,
     ports::{
-        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogRepository, Position,
-        RawRecord, Receipt,
+        AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogExport, LogImport,
+        LogRepository, LogStatistics, Position, RawRecord, Receipt,
     },
 };
 
@@ -20,6 +20,9 @@ pub(crate) trait RepositoryHarness: Harness {
     fn logs(&self) -> Arc<dyn LogRepository>;
     fn erasure(&self) -> Arc<dyn ErasureStore>;
     fn dead_letters(&self) -> Arc<dyn DeadLetters>;
+    fn export(&self) -> Arc<dyn LogExport>;
+    fn import(&self) -> Arc<dyn LogImport>;
+    fn statistics(&self) -> Arc<dyn LogStatistics>;
     /// Closes the store and opens it again, as a restart of the service does.
     async fn reopen(&mut self);
 }

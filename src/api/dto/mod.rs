@@ -5,6 +5,7 @@ pub mod batch;
 pub mod create_log;
 pub mod erasure;
 pub mod error;
+pub mod export_logs;
 pub mod filter;
 pub mod health;
 pub mod ledger;

@@ -62,10 +62,8 @@ impl QueryParameters {
 impl QueryParameters {
     /// Whatever nobody took is a mistake.
     pub(in crate::api) fn refuse_rest(self) -> Result<(), ApiError> {
-        match self.into_names().first() {
-            Some(name) => Err(ApiError::new(ErrorCode::UnknownParameter, format!("there is no parameter {name}"))),
-            None => Ok(()),
-        }
+        let names = self.into_names();
+        if names.is_empty() { Ok(()) } else { Err(ApiError::new(ErrorCode::UnknownParameter, names.join(", "))) }
     }
 }
 

@@ -132,6 +132,7 @@ mod tests {
             paging::PageLimits,
             stored_signal::StoredSignal,
             tip_watch::TipWatch,
+            transfer::export_service::ExportService,
         },
         domain::{
             Event, Timestamp,
@@ -162,7 +163,9 @@ mod tests {
         let signal = StoredSignal::default();
         let lag = Duration::from_secs(2);
         let limits = PageLimits { count_cap: 1000, max_time: lag, cursor_lag: lag };
-        let reading = Reading { tip: Arc::new(TipWatch::new(lag)), limits };
+        let tip = Arc::new(TipWatch::new(lag));
+        let exports = Arc::new(ExportService::new(None, Arc::new(Stopped), Arc::clone(&tip), limits));
+        let reading = Reading { tip, limits };
         let logs = LogService::new(bus, None, Arc::new(Stopped), signal, reading, 0, CancellationToken::new());
         let intake = Intake {
             budget: Arc::new(Semaphore::new(budget)),
@@ -173,7 +176,7 @@ mod tests {
         };
         let previews = PreviewLimits { count_cap: 1000, max_time: lag };
         let erasure = Arc::new(ErasureService::new(None, Arc::new(Stopped), previews));
-        LogState { logs: Arc::new(logs), erasure, intake, answers: Arc::new(Semaphore::new(answers)) }
+        LogState { logs: Arc::new(logs), exports, erasure, intake, answers: Arc::new(Semaphore::new(answers)) }
     }
 
     async fn post(state: &LogState, kind: &str, body: String) -> Result<Response, ApiError> {

@@ -4,6 +4,7 @@ pub(super) mod create_batch;
 pub(super) mod create_log;
 pub(super) mod delete_log;
 pub(super) mod erase_logs;
+pub(super) mod export_logs;
 pub(super) mod get_ledger;
 pub(super) mod get_log;
 pub(super) mod get_receipt;

@@ -20,6 +20,7 @@ pub(in crate::api) fn layer(origins: &[String]) -> Option<CorsLayer> {
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             .allow_headers([header::CONTENT_TYPE, name("idempotency-key"), name("prefer"), name("x-request-id")])
             .expose_headers([
+                header::CONTENT_DISPOSITION,
                 header::LOCATION,
                 header::RETRY_AFTER,
                 name("x-request-id"),

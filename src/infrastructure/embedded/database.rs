@@ -118,6 +118,7 @@ pub(super) fn open_onlooker(file: &Path, schema: &Schema) -> Result<Connection, 
         let path = utf8_percent_encode(&path, NON_ALPHANUMERIC);
         let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags).map_err(failed)?;
         configure(&connection).map_err(failed)?;
+        add_functions(&connection).map_err(failed)?;
         connection
     };
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
 use super::{counts::CountChanges, database::Schema};
-use crate::domain::{ActivityLog, EventId, LogId, Metadata, Timestamp, ports::Receipt};
+use crate::domain::{ActivityLog, EventId, LogId, Metadata, StoredLog, Timestamp, ports::Receipt};
 
 pub(super) const SCHEMA: Schema = Schema(&["
     CREATE TABLE logs (
@@ -100,6 +100,17 @@ pub(super) fn log(row: &Row<'_>) -> rusqlite::Result<ActivityLog> {
         action: Some(text(row, 2)?),
         timestamp: Some(Timestamp::from_millis(row.get(3)?)),
         metadata: Metadata::from_canonical(text(row, 4)?),
+    })
+}
+
+/// [`LOG_COLUMNS`] and what [`stored_log`] reads behind them.
+pub(super) const STORED_COLUMNS: &str = "id, user_id, action, timestamp, metadata, event_id, received_at";
+
+pub(super) fn stored_log(row: &Row<'_>) -> rusqlite::Result<StoredLog> {
+    Ok(StoredLog {
+        event_id: EventId::from_bytes(row.get(5)?),
+        received_at: Some(Timestamp::from_millis(row.get(6)?)),
+        log: log(row)?,
     })
 }
 

@@ -32,8 +32,14 @@ struct Shared {
 impl ReadPool {
     pub(super) fn open(file: &Path, size: usize, alarm: &DamageAlarm) -> Result<Self, FolderError> {
         let idle = (0..size).map(|_| open_reader(file)).collect::<Result<Vec<_>, _>>()?;
-        let (idle, permits) = (Mutex::new(idle), Arc::new(Semaphore::new(size)));
-        Ok(Self(Arc::new(Shared { file: file.to_owned(), alarm: alarm.clone(), idle, permits })))
+        Ok(Self::of(file, idle, alarm))
+    }
+
+    /// With connections that are open already.
+    pub(super) fn of(file: &Path, idle: Vec<Connection>, alarm: &DamageAlarm) -> Self {
+        let permits = Arc::new(Semaphore::new(idle.len()));
+        let idle = Mutex::new(idle);
+        Self(Arc::new(Shared { file: file.to_owned(), alarm: alarm.clone(), idle, permits }))
     }
 
     /// Closes what is idle: the last to close a database has to be its writer.

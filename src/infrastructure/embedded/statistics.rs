@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params_from_iter, types::Value};
+use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
 use super::{log_query::Conditions, store::EmbeddedStore};
 use crate::domain::{
@@ -104,9 +104,13 @@ fn slots_of_logs(connection: &Connection, filter: &LogFilter, grain: i64, entry:
 fn slots(connection: &Connection, sql: &str, values: Vec<Value>) -> rusqlite::Result<Vec<Slot>> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params_from_iter(values), |row| {
-        Ok(Slot { start: Timestamp::from_millis(row.get(0)?), count: row.get(1)? })
+        Ok(Slot { start: Timestamp::from_millis(row.get(0)?), count: count(row)? })
     })?;
     rows.collect()
+}
+
+fn count(row: &Row<'_>) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(1).map(|count| u64::try_from(count).unwrap_or(0))
 }
 
 /// From the days, the quarters at their ends, and the logs at the ends of those.
@@ -171,7 +175,7 @@ fn each(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
-        add(row.get(0)?, row.get(1)?);
+        add(row.get(0)?, count(row)?);
     }
     Ok(())
 }

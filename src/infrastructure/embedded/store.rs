@@ -99,6 +99,18 @@ impl EmbeddedStore {
         self.writer.health()
     }
 
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    pub(super) fn readers(&self) -> &ReadPool {
+        &self.readers
+    }
+
+    pub(super) fn next_id(&self) -> &AtomicI64 {
+        &self.next_id
+    }
+
     /// Finishes what was begun and closes the file. Blocks.
     pub fn close(&self) {
         self.readers.close();

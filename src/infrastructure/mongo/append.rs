@@ -53,7 +53,8 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
     }
     let of_batch = || outcomes.iter().zip(batch);
     // What is stored already may have been stored by an attempt that nobody counted.
-    doubtful.extend(of_batch().filter(|(outcome, _)| **outcome == AppendOutcome::AlreadyStored).map(|(_, it)| quarter(it)));
+    doubtful
+        .extend(of_batch().filter(|(outcome, _)| **outcome == AppendOutcome::AlreadyStored).map(|(_, it)| quarter(it)));
     let stored = of_batch().filter(|(outcome, _)| **outcome == AppendOutcome::Stored);
     counting.settle(stored.map(|(_, numbered)| one_more(numbered)), doubtful);
     Ok(outcomes)
@@ -84,11 +85,7 @@ async fn remove(store: &MongoStore, events: &HashSet<EventId>) -> Result<(), Por
         .map_err(|failure| failure.while_trying("remove what was erased meanwhile"))
 }
 
-async fn insert_by(
-    store: &MongoStore,
-    batch: &[NumberedEvent],
-    rules: &ErasureRules,
-) -> Result<Inserted, PortError> {
+async fn insert_by(store: &MongoStore, batch: &[NumberedEvent], rules: &ErasureRules) -> Result<Inserted, PortError> {
     let ids: Vec<EventId> = batch.iter().map(|numbered| numbered.event.id).collect();
     let (documents, refused) = encode(batch, rules);
     let Checked { outcomes: inserted, deleted, removed } = store

@@ -6,20 +6,20 @@ use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::{options::ReturnDocument, results::UpdateResult};
 
 use super::{
-    document::integer,
+    document::{floor, integer},
     error::{Failure, is_duplicate},
     handles::Handles,
     store::MongoStore,
 };
 use crate::domain::{IdRange, ports::PortError};
 
-const COUNTER: &str = "userActivityLogId";
+pub(super) const COUNTER: &str = "userActivityLogId";
 /// Longer than the server waits for the majority.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The first use of the counter by two processes at once is one upsert too many; the second try finds it there.
 const TRIES: usize = 3;
 /// Up to here a double counts in steps of one.
-const MAX_EXACT: i64 = 1 << 53;
+pub(super) const MAX_EXACT: i64 = 1 << 53;
 
 pub(super) async fn reserve(store: &MongoStore, count: u32) -> Result<IdRange, PortError> {
     let count = i64::from(count);
@@ -41,7 +41,7 @@ async fn take(handles: &Handles, count: i64) -> mongodb::error::Result<Option<Ra
 }
 
 /// A double that no longer counts in steps of one would hand out the same ids twice.
-fn next_id(counter: &RawDocument) -> Option<i64> {
+pub(super) fn next_id(counter: &RawDocument) -> Option<i64> {
     let seq = counter.get("seq").ok().flatten()?;
     match seq {
         RawBsonRef::Double(_) => integer(seq).filter(|next| next.abs() < MAX_EXACT),
@@ -71,11 +71,8 @@ async fn highest_id(handles: &Handles) -> mongodb::error::Result<Option<i64>> {
     let numbers: Document = doc! {"id": {"$gte": -MAX_EXACT, "$lte": MAX_EXACT}};
     let logs = handles.logs();
     let highest = logs.find_one(numbers).sort(doc! {"id": -1}).projection(doc! {"_id": 0, "id": 1}).await?;
-    Ok(highest.and_then(|document| match document.get("id").ok().flatten()? {
-        // An id with a fraction is no log's number, but the next one still has to be above it.
-        RawBsonRef::Double(id) => integer(RawBsonRef::Double(id.floor())),
-        id => integer(id),
-    }))
+    // An id with a fraction is no log's number, but the next one still has to be above it.
+    Ok(highest.and_then(|document| document.get("id").ok().flatten().and_then(floor)))
 }
 
 async fn retrying<T, F>(mut attempt: impl FnMut() -> F) -> mongodb::error::Result<T>

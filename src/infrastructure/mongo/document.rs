@@ -2,7 +2,7 @@
 
 use bson::{
     Binary, RawBsonRef, RawDocument, RawDocumentBuf,
-    raw::RawElement,
+    raw::{RawElement, cstr},
     spec::{BinarySubtype, ElementType},
 };
 
@@ -10,7 +10,9 @@ use super::{
     from_json::{append_json, append_text, close, open},
     to_json::append_element,
 };
-use crate::domain::{ActivityLog, EventId, LogId, Metadata, Moment, NumberedEvent, Timestamp, number_as_text};
+use crate::domain::{
+    ActivityLog, EventId, LogId, Metadata, Moment, NumberedEvent, StoredLog, Timestamp, number_as_text,
+};
 
 /// The server's limit; a larger document would fail the command it is in, and all others with it.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -71,6 +73,50 @@ fn begin(bson: &mut Vec<u8>, element: ElementType, name: &str) -> usize {
 
 /// Reads a document, also an odd one: what makes no sense is left out.
 pub(super) fn decode(document: &RawDocument) -> ActivityLog {
+    decode_with(document, |_| {})
+}
+
+/// Reads a document with its key and the time of receiving. The time at which an ObjectId was made, which the old service
+/// did when it stored a log, stands for a time that is missing.
+pub(super) fn decode_stored(document: &RawDocument) -> StoredLog {
+    let (mut event_id, mut received_at, mut made_at) = (None, None, None);
+    let log = decode_with(document, |element| match element.key().as_str() {
+        "_id" => {
+            let key = element.value().ok();
+            event_id = key.map(event_id_of_any);
+            made_at = match key {
+                Some(RawBsonRef::ObjectId(id)) => Some(id.timestamp().timestamp_millis()),
+                _ => None,
+            };
+        }
+        "receivedAt" => received_at = element.value().ok().and_then(timestamp),
+        _ => {}
+    });
+    StoredLog {
+        event_id: event_id.unwrap_or_else(|| EventId::for_foreign_key(0, &[])),
+        received_at: received_at.or(made_at.map(Timestamp::from_millis)),
+        log,
+    }
+}
+
+/// The event of a document: its key where that is one, else derived from it.
+pub(super) fn event_id_of_any(key: RawBsonRef<'_>) -> EventId {
+    let kind = key.element_type() as u8;
+    event_id(key).unwrap_or_else(|| match key.as_object_id() {
+        Some(id) => EventId::for_foreign_key(kind, &id.bytes()),
+        None => EventId::for_foreign_key(kind, value_bytes(key).as_bytes()),
+    })
+}
+
+/// The value alone in a document, under an empty name.
+pub(super) fn value_bytes(value: RawBsonRef<'_>) -> RawDocumentBuf {
+    let mut document = RawDocumentBuf::new();
+    // An empty name always fits.
+    document.append(cstr!(""), value);
+    document
+}
+
+fn decode_with(document: &RawDocument, mut other: impl FnMut(&RawElement<'_>)) -> ActivityLog {
     let mut log = ActivityLog { id: None, user_id: None, action: None, timestamp: None, metadata: Metadata::empty() };
     for element in document.iter_elements().map_while(Result::ok) {
         match element.key().as_str() {
@@ -79,7 +125,7 @@ pub(super) fn decode(document: &RawDocument) -> ActivityLog {
             "action" => log.action = text(&element),
             "timestamp" => log.timestamp = element.value().ok().and_then(timestamp),
             "metadata" => log.metadata = metadata(&element),
-            _ => {}
+            _ => other(&element),
         }
     }
     log
@@ -98,6 +144,18 @@ pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
         RawBsonRef::String(text) => text.parse().ok(),
         RawBsonRef::Decimal128(number) => number.to_string().parse().ok(),
         _ => None,
+    }
+}
+
+/// The whole number at or below a number.
+pub(super) fn floor(value: RawBsonRef<'_>) -> Option<i64> {
+    match value {
+        RawBsonRef::Double(number) => integer(RawBsonRef::Double(number.floor())),
+        RawBsonRef::Decimal128(number) => {
+            let text = number.to_string();
+            text.parse().ok().or_else(|| integer(RawBsonRef::Double(text.parse::<f64>().ok()?.floor())))
+        }
+        value => integer(value),
     }
 }
 

@@ -151,13 +151,14 @@ impl ErasureStore for MongoStore {
         let keys: Vec<Bson> = found.iter().filter_map(|document| key_of(document)).collect();
         let erased = match keys.is_empty() {
             true => 0,
-            false => self
-                .call(ERASE_PATIENCE, move |handles| async move {
+            false => {
+                self.call(ERASE_PATIENCE, move |handles| async move {
                     handles.logs().delete_many(doc! {"_id": {"$in": keys}}).await
                 })
                 .await
                 .map_err(failed)?
-                .deleted_count,
+                .deleted_count
+            }
         };
         if erased == found.len() as u64 {
             counting.settle(changes, []);

@@ -22,6 +22,13 @@ pub(super) fn of_filter(filter: &LogFilter) -> Document {
     all_of(conditions(filter))
 }
 
+/// By the filter and one more condition.
+pub(super) fn of_filter_and(filter: &LogFilter, condition: Document) -> Document {
+    let mut conditions = conditions(filter);
+    conditions.push(condition);
+    all_of(conditions)
+}
+
 fn all_of(conditions: Vec<Document>) -> Document {
     if conditions.is_empty() {
         Document::new()
@@ -72,6 +79,12 @@ fn has(condition: &MetadataMatch) -> Document {
         MetadataNumber::Double(double) => Bson::Double(double),
     }));
     doc! {format!("metadata.{}", condition.path().join(".")): {"$in": values}}
+}
+
+/// Logs of the old service whose timestamp is none: by type, so that an index leads to them.
+pub(super) fn without_time() -> Document {
+    let types = ["double", "string", "object", "array", "binData", "objectId", "bool", "int", "long", "decimal"];
+    doc! {"$or": [{"timestamp": Bson::Null}, {"timestamp": {"$type": types.as_slice()}}]}
 }
 
 /// The value of a field where it is a text, else null.

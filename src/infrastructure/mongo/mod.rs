@@ -1,8 +1,8 @@
 //! The store on MongoDB: logs, the id counter, tombstones and the marks of dead letters, in the old service's database.
 //!
 //! `options` says where it is; `store` is the adapter and `supervise` keeps it connected and prepared. One file per
-//! operation: `append`, `find` (with `totals`), `receipt`, `delete`, `counter`, `indexes`, `dead_letter_index`,
-//! `ledger`.
+//! operation: `append`, `find` (with `totals`), `export`, `import`, `receipt`, `delete`, `counter`, `indexes`,
+//! `dead_letter_index`, `ledger`.
 //! `document` with `from_json` and `to_json` own what a log looks like in BSON; `error` says what each failure means;
 //! `handles` opens the clients; `call` and `reach` bound how long anybody waits.
 
@@ -16,11 +16,13 @@ mod document;
 mod erasure_rules;
 mod erasure_store;
 mod error;
+mod export;
 mod fates;
 mod filter;
 mod find;
 mod from_json;
 mod handles;
+mod import;
 mod indexes;
 mod ledger;
 mod options;

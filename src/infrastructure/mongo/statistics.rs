@@ -29,8 +29,9 @@ impl LogStatistics for MongoStore {
     async fn histogram(&self, filter: &LogFilter, grain: i64, max_time: Duration) -> Result<Vec<Slot>, PortError> {
         let kept = grain == QUARTER_HOUR && filter.is_of_actions() && self.counts().are_complete();
         let (filter, lease) = (filter.clone(), self.counts().lease());
+        let (undated, indexed) = (false, kept);
         self.call(max_time + GRACE, move |handles| async move {
-            let reading = Reading { handles: &handles, filter: &filter, lease, max_time };
+            let reading = Reading { handles: &handles, filter: &filter, lease, undated, indexed, max_time };
             let slots = if kept { reading.kept_slots().await? } else { reading.slots(&filter, grain, None).await? };
             Ok(slots.into_iter().map(slot).collect())
         })
@@ -40,9 +41,10 @@ impl LogStatistics for MongoStore {
 
     async fn tops(&self, filter: &LogFilter, by: GroupBy, most: u32, max_time: Duration) -> Result<Tops, PortError> {
         let kept = by == GroupBy::Action && filter.is_of_actions() && self.counts().are_complete();
-        let (filter, lease) = (filter.clone(), self.counts().lease());
+        let (filter, counts) = (filter.clone(), self.counts());
+        let (lease, undated, indexed) = (counts.lease(), counts.have_undated(), counts.are_complete());
         self.call(max_time + GRACE, move |handles| async move {
-            let reading = Reading { handles: &handles, filter: &filter, lease, max_time };
+            let reading = Reading { handles: &handles, filter: &filter, lease, undated, indexed, max_time };
             if kept { top_actions(&reading, most).await } else { reading.tops(by, most).await }
         })
         .await
@@ -61,6 +63,10 @@ pub(super) struct Reading<'a> {
     pub(super) handles: &'a Handles,
     pub(super) filter: &'a LogFilter,
     lease: Duration,
+    /// Some logs have no time.
+    pub(super) undated: bool,
+    /// The indexes of filters have been built.
+    indexed: bool,
     max_time: Duration,
 }
 
@@ -117,7 +123,8 @@ impl Reading<'_> {
         projection: Document,
     ) -> mongodb::error::Result<mongodb::Cursor<RawDocumentBuf>> {
         let range = doc! {"$gte": millis(span.from), "$lt": millis(span.end)};
-        let found = self.handles.counts_to_read().find(doc! {"_id": range}).projection(projection);
+        let counts = self.handles.counts_to_read();
+        let found = counts.find(doc! {"_id": range}).projection(projection);
         found.sort(doc! {"_id": 1}).batch_size(10_000).max_time(self.max_time).await
     }
 
@@ -137,10 +144,19 @@ impl Reading<'_> {
 
     /// From the logs of a stretch of time: each action and its logs.
     pub(super) async fn actions_of_logs(&self, span: Span) -> mongodb::error::Result<Vec<(Option<String>, i64)>> {
-        let group = doc! {"$group": {"_id": filter::text_of("action"), "n": {"$sum": 1_i64}}};
         let hint = doc! {"timestamp": 1, "id": 1};
-        let groups = self.groups(&span.select(self.filter), vec![group], Some(hint)).await?;
-        Ok(groups.iter().map(|group| (group.get_str("_id").ok().map(str::to_owned), of_group(group))).collect())
+        let groups = self.groups(&span.select(self.filter), vec![by_action()], Some(hint)).await?;
+        Ok(Self::actions_of(groups))
+    }
+
+    /// The actions of logs without a time.
+    pub(super) async fn actions_of_undated(&self) -> mongodb::error::Result<Vec<(Option<String>, i64)>> {
+        let stages = vec![doc! {"$match": filter::without_time()}, by_action()];
+        Ok(Self::actions_of(self.groups(self.filter, stages, None).await?))
+    }
+
+    fn actions_of(groups: Vec<Document>) -> Vec<(Option<String>, i64)> {
+        groups.iter().map(|group| (group.get_str("_id").ok().map(str::to_owned), of_group(group))).collect()
     }
 
     /// From the logs.
@@ -157,7 +173,7 @@ impl Reading<'_> {
             }},
         ];
         // Without a condition it is the keys of one index, and else every log.
-        let hint = (*self.filter == LogFilter::default()).then(|| doc! {field: 1, "id": 1});
+        let hint = (self.indexed && *self.filter == LogFilter::default()).then(|| doc! {field: 1, "id": 1});
         let found = self.groups(self.filter, stages, hint).await?.pop().unwrap_or_default();
         let list = |name: &str| found.get_array(name).into_iter().flatten().filter_map(Bson::as_document);
         let total = list("total").map(of_group).sum::<i64>();
@@ -176,12 +192,17 @@ impl Reading<'_> {
     ) -> mongodb::error::Result<Vec<Document>> {
         let condition = doc! {"$match": filter::of_filter(filter)};
         let logs = self.handles.logs_to_read().clone_with_type::<Document>();
-        let mut found = logs.aggregate([condition].into_iter().chain(stages)).allow_disk_use(true).max_time(self.max_time);
+        let mut found =
+            logs.aggregate([condition].into_iter().chain(stages)).allow_disk_use(true).max_time(self.max_time);
         if let Some(hint) = hint {
             found = found.hint(mongodb::options::Hint::Keys(hint));
         }
         found.await?.try_collect().await
     }
+}
+
+fn by_action() -> Document {
+    doc! {"$group": {"_id": filter::text_of("action"), "n": {"$sum": 1_i64}}}
 }
 
 fn of_group(group: &Document) -> i64 {

@@ -13,8 +13,8 @@ use bson::{doc, oid::ObjectId};
 use tokio::sync::watch;
 
 use super::{
-    append, call, counter, counts::Counts, delete, erasure_rules::RuleCache, find, handles::Handles, options::MongoOptions,
-    reach::Reach, receipt, totals::Totals,
+    append, call, counter, counts::Counts, delete, erasure_rules::RuleCache, find, handles::Handles,
+    options::MongoOptions, reach::Reach, receipt, totals::Totals,
 };
 use crate::{
     domain::{

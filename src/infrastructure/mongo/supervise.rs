@@ -30,7 +30,8 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 impl MongoStore {
     /// Keeps the store connected and prepared, and its probe right, until `stop`.
     pub async fn supervise(self: Arc<Self>, stop: CancellationToken) {
-        let watching = async { tokio::join!(self.watch(), self.keep_prepared(), self.keep_totals(), self.keep_counts()) };
+        let watching =
+            async { tokio::join!(self.watch(), self.keep_prepared(), self.keep_totals(), self.keep_counts()) };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = watching => {}

@@ -12,7 +12,7 @@ use super::{
     erasure_rules::{date, time},
     statistics::{MAX_SPANS, Reading, actions, number, spans, stretches},
 };
-use crate::domain::{DAY, GroupBy, Span, Timestamp, TopGroups, Tops};
+use crate::domain::{DAY, GroupBy, QUARTER_HOUR, Span, Timestamp, TopGroups, Tops};
 
 /// A day with more actions is summed up each time.
 const MAX_ACTIONS_OF_DAY: usize = 5000;
@@ -165,10 +165,15 @@ async fn add_logs(
     counts: &mut Counts,
 ) -> mongodb::error::Result<()> {
     let rest = rest.iter().copied().filter(|span| !span.is_empty());
+    let mut found = Vec::new();
     for span in stretches(in_doubt.iter().copied()).into_iter().chain(rest) {
-        for (action, count) in reading.actions_of_logs(span).await? {
-            *counts.entry(action).or_default() += count;
-        }
+        found.extend(reading.actions_of_logs(span).await?);
+    }
+    if reading.undated && Span::of(reading.filter) == Span::ALL {
+        found.extend(reading.actions_of_undated().await?);
+    }
+    for (action, count) in found {
+        *counts.entry(action).or_default() += count;
     }
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use tokio::time::sleep;
 
 use super::{marks::date, open::PATIENCE, quarter_of, recount::whole};
 use crate::{
     domain::{QUARTER_HOUR, ports::PortError},
-    infrastructure::mongo::{erasure_rules::time, handles::Handles, store::MongoStore},
+    infrastructure::mongo::{document::integer, erasure_rules::time, filter, handles::Handles, store::MongoStore},
 };
 
 /// What says that there are counts of all logs, among the counters.
@@ -80,14 +80,16 @@ impl MongoStore {
             .call(PATIENCE, |handles| async move { handles.counters().find_one(doc! {"_id": COMPLETE}).await })
             .await
             .map_err(|failure| failure.while_trying("look at the counts"))?;
-        if complete.is_none() {
-            self.doubt_all().await?;
-        }
+        let undated = match complete {
+            Some(complete) => undated_of(&complete),
+            None => self.doubt_all().await?,
+        };
+        self.counts().undated_is(undated != 0);
         self.counts().complete_is(true);
         Ok(())
     }
 
-    async fn doubt_all(&self) -> Result<(), PortError> {
+    async fn doubt_all(&self) -> Result<i64, PortError> {
         let failed = |failure: crate::infrastructure::mongo::error::Failure| failure.while_trying("count logs anew");
         let quarters = self
             .call(BUILD_PATIENCE, |handles| async move {
@@ -104,7 +106,7 @@ impl MongoStore {
         self.call(BUILD_PATIENCE, |handles| async move {
             let undated = undated(&handles).await?;
             let complete = doc! {"$set": {"undated": undated}};
-            handles.counters().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await.map(drop)
+            handles.counters().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await.map(|_| undated)
         })
         .await
         .map_err(failed)
@@ -114,7 +116,6 @@ impl MongoStore {
 /// Whether the server's own number of logs is that of the counts.
 async fn are_right(handles: &Handles) -> mongodb::error::Result<bool> {
     let Some(complete) = handles.counters().find_one(doc! {"_id": COMPLETE}).await? else { return Ok(true) };
-    let undated = complete.get("undated").ok().flatten().and_then(crate::infrastructure::mongo::document::integer);
     let figure = handles.logs().estimated_document_count().max_time(LOOK_TIME).await?;
     let sum = [doc! {"$group": {"_id": Bson::Null, "n": {"$sum": "$n"}}}];
     let sum: Vec<Document> = handles.counts().aggregate(sum).max_time(LOOK_TIME).await?.try_collect().await?;
@@ -123,7 +124,11 @@ async fn are_right(handles: &Handles) -> mongodb::error::Result<bool> {
     if handles.count_marks().find_one(doc! {}).await?.is_some() {
         return Ok(true);
     }
-    Ok(sum.saturating_add(undated.unwrap_or(0)) == figure.cast_signed())
+    Ok(sum.saturating_add(undated_of(&complete)) == figure.cast_signed())
+}
+
+fn undated_of(complete: &RawDocument) -> i64 {
+    complete.get("undated").ok().flatten().and_then(integer).unwrap_or(0)
 }
 
 async fn quarters_of_counts(handles: &Handles) -> mongodb::error::Result<Vec<i64>> {
@@ -151,6 +156,6 @@ async fn quarters_of_logs(handles: &Handles) -> mongodb::error::Result<Vec<i64>>
 
 /// Logs that are in no histogram.
 async fn undated(handles: &Handles) -> mongodb::error::Result<i64> {
-    let undated = handles.logs().count_documents(doc! {"timestamp": {"$not": {"$type": "date"}}}).await?;
+    let undated = handles.logs().count_documents(filter::without_time()).await?;
     Ok(undated.cast_signed())
 }

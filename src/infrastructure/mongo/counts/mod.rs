@@ -24,6 +24,6 @@ mod tally;
 
 pub(super) use field::{action_of, field_of};
 pub(super) use marks::in_doubt;
-pub(super) use open::{Counting, Counts};
+pub(super) use open::Counts;
 pub(super) use recount::whole;
 pub(super) use tally::{Change, quarter_of};

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,8 +19,8 @@ use super::{
     tally::{Change, Tally},
 };
 use crate::{
-    domain::{Timestamp, ports::PortError},
-    infrastructure::mongo::{document::integer, erasure_rules::time, handles::{Handles, durable}, store::MongoStore},
+    domain::ports::PortError,
+    infrastructure::mongo::{document::integer, erasure_rules::time, handles::durable, store::MongoStore},
 };
 
 /// Longer than the server waits for the majority.
@@ -39,6 +42,7 @@ pub(in crate::infrastructure::mongo) struct Counts {
     /// Taken while quarters are opened or closed.
     turn: tokio::sync::Mutex<()>,
     are_complete: AtomicBool,
+    has_undated: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -51,7 +55,7 @@ struct Open {
 #[derive(Debug)]
 struct Quarter {
     epoch: i64,
-    /// How many changes are under way.
+    /// How many changes are under way, of the logs or of the counts.
     users: usize,
     tally: Tally,
     is_doubtful: bool,
@@ -66,6 +70,7 @@ impl Counts {
             open: Mutex::new(Open { quarters: HashMap::new(), renewed: Instant::now() }),
             turn: tokio::sync::Mutex::new(()),
             are_complete: AtomicBool::new(false),
+            has_undated: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +81,15 @@ impl Counts {
     /// Whether every log is counted, or its quarter in doubt.
     pub(in crate::infrastructure::mongo) fn are_complete(&self) -> bool {
         self.are_complete.load(Ordering::Acquire)
+    }
+
+    /// Whether there were logs without a time, which are in no quarter. None are added.
+    pub(in crate::infrastructure::mongo) fn have_undated(&self) -> bool {
+        self.has_undated.load(Ordering::Acquire)
+    }
+
+    pub(super) fn undated_is(&self, has_undated: bool) {
+        self.has_undated.store(has_undated, Ordering::Release);
     }
 
     pub(super) fn complete_is(&self, are_complete: bool) {
@@ -221,8 +235,9 @@ impl MongoStore {
         let dates: Vec<bson::Bson> = quarters.iter().copied().map(date).collect();
         let found: Vec<RawDocumentBuf> = self
             .call(PATIENCE, move |handles| async move {
-                let found = handles.counts().find(doc! {"_id": {"$in": dates}}).projection(doc! {"e": 1, "o": 1});
-                found.await?.try_collect().await
+                let counts = handles.counts();
+                let found = counts.find(doc! {"_id": {"$in": dates}}).projection(doc! {"e": 1, "o": 1}).await?;
+                found.try_collect().await
             })
             .await
             .map_err(|failure| failure.while_trying("open quarters"))?;
@@ -319,6 +334,7 @@ impl MongoStore {
             doubtful
                 .map(|(start, quarter)| {
                     quarter.is_doubtful = false;
+                    quarter.users += 1;
                     *start
                 })
                 .collect()
@@ -326,6 +342,16 @@ impl MongoStore {
         if let Err(error) = self.doubt(&doubtful).await {
             tracing::debug!(%error, "doubts about counts could not be kept yet");
             self.doubt_later(&doubtful);
+        }
+        self.leave(&doubtful);
+    }
+
+    fn leave(&self, quarters: &[i64]) {
+        let mut open = self.counts().open();
+        for start in quarters {
+            if let Some(quarter) = open.quarters.get_mut(start) {
+                quarter.users = quarter.users.saturating_sub(1);
+            }
         }
     }
 
@@ -344,6 +370,7 @@ impl MongoStore {
             let changed = open.quarters.iter_mut().filter(|(_, quarter)| !quarter.tally.is_empty());
             let update = |(start, quarter): (&i64, &mut Quarter)| {
                 let change = quarter.tally.take();
+                quarter.users += 1;
                 (*start, doc! {"q": {"_id": date(*start), "e": quarter.epoch}, "u": change, "upsert": true})
             };
             changed.map(update).collect()
@@ -365,6 +392,7 @@ impl MongoStore {
                     self.doubt_later(&starts);
                 }
             }
+            self.leave(&starts);
         }
     }
 
