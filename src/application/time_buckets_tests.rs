@@ -1,3 +1,5 @@
+//! What buckets hold, in time zones of every kind.
+
 use proptest::prelude::*;
 
 use super::*;

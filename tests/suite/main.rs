@@ -49,6 +49,7 @@ mod repository;
 mod service;
 mod shutdown;
 mod statistics;
+mod statistics_end_to_end;
 mod support;
 mod transactions;
 mod transfer;

@@ -130,6 +130,7 @@ mod tests {
             erasure_service::{ErasureService, PreviewLimits},
             log_service::{LogService, Reading},
             paging::PageLimits,
+            statistics_service::StatisticsService,
             stored_signal::StoredSignal,
             tip_watch::TipWatch,
             transfer::export_service::ExportService,
@@ -176,7 +177,9 @@ mod tests {
         };
         let previews = PreviewLimits { count_cap: 1000, max_time: lag };
         let erasure = Arc::new(ErasureService::new(None, Arc::new(Stopped), previews));
-        LogState { logs: Arc::new(logs), exports, erasure, intake, answers: Arc::new(Semaphore::new(answers)) }
+        let statistics = Arc::new(StatisticsService::new(None, Arc::new(Stopped), lag));
+        let answers = Arc::new(Semaphore::new(answers));
+        LogState { logs: Arc::new(logs), exports, erasure, statistics, intake, answers }
     }
 
     async fn post(state: &LogState, kind: &str, body: String) -> Result<Response, ApiError> {

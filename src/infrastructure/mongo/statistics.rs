@@ -146,16 +146,16 @@ impl Reading<'_> {
     pub(super) async fn actions_of_logs(&self, span: Span) -> mongodb::error::Result<Vec<(Option<String>, i64)>> {
         let hint = doc! {"timestamp": 1, "id": 1};
         let groups = self.groups(&span.select(self.filter), vec![by_action()], Some(hint)).await?;
-        Ok(Self::actions_of(groups))
+        Ok(Self::actions_of(&groups))
     }
 
     /// The actions of logs without a time.
     pub(super) async fn actions_of_undated(&self) -> mongodb::error::Result<Vec<(Option<String>, i64)>> {
         let stages = vec![doc! {"$match": filter::without_time()}, by_action()];
-        Ok(Self::actions_of(self.groups(self.filter, stages, None).await?))
+        Ok(Self::actions_of(&self.groups(self.filter, stages, None).await?))
     }
 
-    fn actions_of(groups: Vec<Document>) -> Vec<(Option<String>, i64)> {
+    fn actions_of(groups: &[Document]) -> Vec<(Option<String>, i64)> {
         groups.iter().map(|group| (group.get_str("_id").ok().map(str::to_owned), of_group(group))).collect()
     }
 
