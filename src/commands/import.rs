@@ -43,10 +43,14 @@ pub(super) fn run(options: &ImportOptions, settings: &Settings) -> u8 {
     };
     let mut printer = Printer::new(length);
     let order = ImportOrder { input, skip_bad: options.skip_bad, stop: CancellationToken::new() };
-    let (summary, ended) = runtime.block_on(interruptible(settings, order, &mut printer));
+    let imported = runtime.block_on(interruptible(settings, order, &mut printer));
     // Standard input may block a thread for ever.
     runtime.shutdown_background();
     printer.bar.finish_and_clear();
+    let Some((summary, ended)) = imported else {
+        complain(&["ended at once; what was stored is kept: run it again".to_owned()]);
+        return FAILED;
+    };
     tell(&summary);
     match ended {
         Ok(()) if summary.left_out == 0 => OK,
@@ -59,31 +63,32 @@ pub(super) fn run(options: &ImportOptions, settings: &Settings) -> u8 {
     }
 }
 
-/// The first signal ends it after the batch in hand.
+/// The first signal ends it after the batch in hand, the second one at once, wherever it waits: `None`.
 async fn interruptible(
     settings: &Settings,
     order: ImportOrder,
     printer: &mut Printer,
-) -> (ImportSummary, Result<(), TransferError>) {
+) -> Option<(ImportSummary, Result<(), TransferError>)> {
     let stop = order.stop.clone();
-    let signalled = async {
+    let signalled_twice = async {
         let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
-            return;
+            return std::future::pending().await;
         };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        for _ in 0..2 {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+            stop.cancel();
         }
-        stop.cancel();
-        // As usual from here on: the next one is not waited for.
-        std::future::pending::<()>().await;
     };
-    let mut import = std::pin::pin!(bootstrap::import(settings, order, printer));
     tokio::select! {
-        ended = &mut import => ended,
-        // Only where signals cannot be listened to.
-        () = signalled => import.await,
+        ended = bootstrap::import(settings, order, printer) => Some(ended),
+        () = signalled_twice => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files that are packed with gzip or zstd: told by their name when written, by their first bytes when read.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufReader, Read, Write},
     path::Path,
 };
 
@@ -59,10 +59,14 @@ pub(super) fn pack(plain: impl Write + Send + 'static, file: Option<&Path>) -> i
 /// Unpacks what its first bytes say is packed.
 pub(super) fn unpack(input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut input = BufReader::with_capacity(1 << 16, input);
-    let first = input.fill_buf()?;
-    if first.starts_with(GZIP) {
+    // A pipe may hand them out one by one.
+    let mut first = Vec::new();
+    input.by_ref().take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    let (gzip, zstd) = (first.starts_with(GZIP), first.starts_with(ZSTD));
+    let input = io::Cursor::new(first).chain(input);
+    if gzip {
         Ok(Box::new(MultiGzDecoder::new(input)))
-    } else if first.starts_with(ZSTD) {
+    } else if zstd {
         let mut decoder = zstd::Decoder::with_buffer(input)?;
         decoder.window_log_max(LARGEST_WINDOW_LOG)?;
         Ok(Box::new(decoder))
@@ -101,7 +105,8 @@ mod tests {
             assert!(bytes.starts_with(first), "{name}");
             // Two behind each other are one, as with the tools.
             let mut text = String::new();
-            unpack(io::Cursor::new([bytes.clone(), bytes].concat())).unwrap().read_to_string(&mut text).unwrap();
+            let slow = io::Cursor::new(bytes[..1].to_vec()).chain(io::Cursor::new([&bytes[1..], &bytes].concat()));
+            unpack(slow).unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "text and moretext and more", "{name}");
         }
         let mut nothing = Vec::new();

@@ -20,7 +20,7 @@ use crate::{
     erasure::{RECEIVED, erase_all, job, of_user, settle},
     export::{lines, lines_of, varied},
     repository::RepositoryHarness,
-    support::{event, log, store},
+    support::{at, event, log, store},
 };
 
 contract_suite! { import_suite:
@@ -33,6 +33,8 @@ contract_suite! { import_suite:
     an_import_is_finished_once
     deleted_events_stay_away
     erased_events_stay_away
+    what_the_retention_drops_stays_away
+    an_id_that_leaves_no_room_is_the_only_one_not_kept
     an_event_twice_is_stored_once
     another_event_under_an_id_that_is_taken_gets_one_of_its_own
     a_bad_line_ends_it_and_what_stands_before_is_stored
@@ -236,6 +238,30 @@ async fn erased_events_stay_away(harness: &mut impl RepositoryHarness) {
     settle(&*erasure).await;
     let again = import(harness, &text).await;
     assert_eq!((again.stored, again.already_stored, again.deleted), (0, 3, 3));
+}
+
+async fn what_the_retention_drops_stays_away(harness: &mut impl RepositoryHarness) {
+    let events = elsewhere(12);
+    let (old, young) = events.split_at(6);
+    let (erasure, first) = (harness.erasure(), young[0].event.log.timestamp);
+    erasure.retain_from(Some(first), at(0)).await.unwrap();
+    settle(&*erasure).await;
+    for stored in [6, 0] {
+        let summary = import(harness, &lines(&events)).await;
+        assert_eq!((summary.stored, summary.already_stored, summary.deleted), (stored, 6 - stored, old.len() as u64));
+        assert_eq!(lines_of(harness.export()).await, lines(young));
+    }
+}
+
+async fn an_id_that_leaves_no_room_is_the_only_one_not_kept(harness: &mut impl RepositoryHarness) {
+    let mut events = elsewhere(4);
+    events[1].id = LogId::new(i64::MAX);
+    events[2].id = LogId::new(1 << 53);
+    let summary = import(harness, &lines(&events)).await;
+    assert_eq!((summary.stored, summary.renumbered), (4, 2));
+    let above = events[3].id.get() + 1;
+    let expected = [&events[..1], &events[3..], &renumbered(&events[1..3], above)].concat();
+    assert_eq!(lines_of(harness.export()).await, lines(&expected));
 }
 
 async fn an_event_twice_is_stored_once(harness: &mut impl RepositoryHarness) {

@@ -17,7 +17,7 @@ use crate::domain::{
 
 /// What a part should take in memory: large enough that the store is asked seldom, small enough to be written to a client
 /// in one piece.
-const PART_BYTES: usize = 1 << 20;
+const PART_BYTES: usize = 1 << 18;
 /// The first part may be of large logs.
 const FIRST_ROWS: usize = 500;
 const ROWS: std::ops::RangeInclusive<usize> = 16..=20_000;

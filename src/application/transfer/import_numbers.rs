@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::line_reader::ImportLine;
 use crate::domain::{
     LogId,
-    ports::{ImportIds, LogImport, LogRepository, PortError},
+    ports::{FIRST_ID_NOT_KEPT, ImportIds, LogImport, LogRepository, PortError},
 };
 
 /// The id that a log gets.
@@ -55,7 +55,7 @@ impl ImportNumbers {
     /// # Errors
     /// `Unavailable`: call again.
     pub async fn number(&mut self, lines: &[ImportLine]) -> Result<Vec<GivenId>, PortError> {
-        if let Some(highest) = lines.iter().filter_map(|line| line.id).max() {
+        if let Some(highest) = lines.iter().filter_map(|line| line.id).filter(|id| *id < FIRST_ID_NOT_KEPT).max() {
             self.set_aside(highest).await?;
         }
         let own = |line: &ImportLine| line.id.filter(|id| self.below.is_some_and(|below| *id < below));

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use super::line_reader::{self, ImportLine};
-use crate::domain::LogId;
+use crate::domain::{LogId, ports::FIRST_ID_NOT_KEPT};
 
 /// A batch has no more lines than this, nor many more bytes.
 const BATCH_LINES: usize = 1000;
@@ -66,7 +66,7 @@ impl<R: BufRead> LineBatches<R> {
     }
 }
 
-/// The highest id in an input, as far as its lines begin with theirs.
+/// The highest id in an input that can be kept, as far as its lines begin with theirs.
 ///
 /// # Errors
 /// Where the input cannot be read to its end.
@@ -74,7 +74,7 @@ pub fn highest_id(input: impl BufRead) -> io::Result<Option<LogId>> {
     let mut lines = Lines::of(input);
     let mut highest = None;
     while lines.advance()?.is_some() {
-        highest = highest.max(line_reader::id_in(lines.line()));
+        highest = highest.max(line_reader::id_in(lines.line()).filter(|id| *id < FIRST_ID_NOT_KEPT));
     }
     Ok(highest)
 }

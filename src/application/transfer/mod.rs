@@ -22,6 +22,9 @@ pub enum ExportFormat {
     Csv,
 }
 
+/// What names, quotes and times add to a log in text, about.
+const FRAME: usize = 128;
+
 impl ExportFormat {
     /// What stands before the first log.
     pub fn begin(self, text: &mut Vec<u8>) {
@@ -32,6 +35,8 @@ impl ExportFormat {
     }
 
     pub fn write(self, text: &mut Vec<u8>, logs: &[StoredLog]) {
+        // Growing step by step would need twice the memory for a while.
+        text.reserve(logs.iter().map(|log| log.bytes() + FRAME).sum());
         match self {
             Self::Ndjson => logs.iter().for_each(|log| line::write(text, log)),
             Self::Csv => table::write_rows(text, logs),

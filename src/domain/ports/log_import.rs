@@ -5,6 +5,9 @@ use async_trait::async_trait;
 use super::PortError;
 use crate::domain::{EventId, LogId};
 
+/// Ids from this one on are not kept: whatever follows them has to find enough ids above.
+pub const FIRST_ID_NOT_KEPT: LogId = LogId::new(1 << 52);
+
 /// Which ids imported logs get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportIds {

@@ -28,7 +28,7 @@ pub use event_source::{Batch, BatchLimits, Checkpoint, Delivery, EventSource, Ma
 pub use history::{EventFate, EventFates, History, HistoryReader, OffsetRange};
 pub use ledger::{AccountMove, BusOffsets, Ledger, LedgerWriter, OffsetsFound, Partitions};
 pub use log_export::LogExport;
-pub use log_import::{ImportIds, ImportProgress, ImportReporter, ImportSummary, LogImport};
+pub use log_import::{FIRST_ID_NOT_KEPT, ImportIds, ImportProgress, ImportReporter, ImportSummary, LogImport};
 pub use log_repository::{AppendOutcome, DeleteOutcome, LogRepository, Receipt};
 pub use log_statistics::LogStatistics;
 pub use probe::{Probe, Status};
