@@ -46,8 +46,10 @@ pub(super) async fn top_actions(reading: &Reading<'_>, most: u32) -> mongodb::er
     }
     let mut counts = Counts::new();
     let summed_up = add_days(reading, days, &days_by_version, &mut counts).await?;
+    // That of the newest day would not hold for long.
+    let newest = versions.last_key_value().map_or(i64::MIN, |(last, _)| day_of(last));
     let left = versions.keys().copied().filter(|quarter| !summed_up.contains(&day_of(quarter)));
-    let to_sum_up = days_by_version.into_iter().filter(|(day, _)| !summed_up.contains(day)).collect();
+    let to_sum_up = days_by_version.into_iter().filter(|(day, _)| *day < newest && !summed_up.contains(day)).collect();
     add_quarters(reading, left.filter(|quarter| !in_doubt.contains(quarter)), &to_sum_up, &mut counts).await?;
     add_logs(reading, &in_doubt, &[before, behind], &mut counts).await?;
     let mut tops = TopGroups::new(most);
@@ -140,15 +142,13 @@ async fn add_quarters(
 
 /// The answer does not depend on it.
 async fn keep(reading: &Reading<'_>, sums: BTreeMap<i64, (i64, Counts)>) {
-    let now = bson::DateTime::now().timestamp_millis();
-    let over = sums.into_iter().filter(|(day, _)| day + DAY < now);
     let update = |(day, (version, counts)): (i64, (i64, Counts))| {
         let of_actions: Document =
             counts.into_iter().map(|(action, count)| (field_of(action.as_deref()), count.into())).collect();
         let sum = doc! {"$set": {"v": version, "a": of_actions}};
         doc! {"q": {"_id": date(Timestamp::from_millis(day))}, "u": sum, "upsert": true}
     };
-    let updates: Vec<Document> = over.map(update).collect();
+    let updates: Vec<Document> = sums.into_iter().map(update).collect();
     for some in updates.chunks(500) {
         let command = doc! {"update": reading.handles.count_days().name(), "updates": some, "ordered": false};
         if let Err(error) = reading.handles.reader().run_command(command).await {
