@@ -11,7 +11,7 @@ from processes import ROOT
 def build(folder):
     """Paths by name. The service by itself: the benches' dependencies switch on features that it is not shipped with."""
     programs = {}
-    for targets in (["--bench", "bare_handler", "--bench", "ceilings"], ["--bin", "eyego"]):
+    for targets in (["--bench", "bare_handler", "--bench", "ceilings", "--bench", "archive"], ["--bin", "eyego"]):
         command = [*os.environ.get("NICE", "").split(), "cargo", "build", "--release", "--locked", *targets]
         command.append("--message-format=json-render-diagnostics")
         output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,0 +1,64 @@
+//! Logs of ninety days: 100,000 users and 200 actions, a few of them most of the time.
+
+use eyego::{
+    domain::{Action, Event, EventId, LogId, Metadata, NewLog, NumberedEvent, Timestamp, UserId, ports::Clock},
+    infrastructure::clock::SystemClock,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+const USERS: f64 = 100_000.0;
+const AREAS: [&str; 10] =
+    ["auth", "cart", "file", "item", "mail", "order", "page", "report", "search", "team"];
+const VERBS: usize = 20;
+const SPAN: i64 = 90 * 24 * 60 * 60 * 1000;
+/// How far a log may come before one that happened earlier.
+const JITTER: i64 = 30_000;
+
+/// The same logs each time, but for their times and event ids.
+pub(crate) struct Logs {
+    random: StdRng,
+    total: i64,
+    now: i64,
+    is_shuffled: bool,
+}
+
+impl Logs {
+    pub(crate) fn new(total: u64, is_shuffled: bool) -> Self {
+        let now = SystemClock.now().as_millis();
+        Self { random: StdRng::seed_from_u64(7), total: i64::try_from(total).unwrap(), now, is_shuffled }
+    }
+
+    /// The next ones, in the order of time unless they are shuffled.
+    pub(crate) fn batch(&mut self, ids: impl Iterator<Item = LogId>) -> Vec<NumberedEvent> {
+        // No place in the queue: they did not come from there.
+        ids.map(|id| NumberedEvent { id, offset: -1, event: self.event(id.get()) }).collect()
+    }
+
+    fn event(&mut self, number: i64) -> Event {
+        let random = &mut self.random;
+        let ago = if self.is_shuffled {
+            random.random_range(0..SPAN)
+        } else {
+            SPAN - SPAN / self.total * number.min(self.total) + random.random_range(0..JITTER)
+        };
+        let at = Timestamp::from_millis(self.now - ago);
+        let user = (USERS * random.random::<f64>().powi(4)) as u32;
+        let action = ((AREAS.len() * VERBS) as f64 * random.random::<f64>().powi(3)) as usize;
+        let action = format!("{}.verb{}", AREAS[action % AREAS.len()], action / AREAS.len());
+        let device = if random.random_ratio(1, 3) { r#","device":{"os":"ios","v":17}"# } else { "" };
+        let metadata = format!(
+            r#"{{"ip":"10.0.{}.{}","path":"/shop/item/{}","ms":{}{device}}}"#,
+            random.random::<u8>(),
+            random.random::<u8>(),
+            random.random_range(0..100_000),
+            random.random_range(0..5000),
+        );
+        let log = NewLog {
+            user_id: UserId::parse(format!("user-{user:05}")).unwrap(),
+            action: Action::parse(action).unwrap(),
+            timestamp: at,
+            metadata: Metadata::from_canonical(metadata),
+        };
+        Event { id: EventId::fresh(at), received_at: at, log }
+    }
+}

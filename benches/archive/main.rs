@@ -1,0 +1,49 @@
+//! Large stores for `benches/queries.sh`: filled through the store's own append, and read and written by the bare
+//! drivers for comparison.
+//!
+//! Each command prints a line of JSON.
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks")]
+
+mod embedded;
+mod logs;
+mod mongo;
+
+use std::time::Instant;
+
+const USAGE: &str = "archive fill-embedded FOLDER LOGS [shuffled]
+archive bare-embedded FOLDER LOGS
+archive read-embedded FOLDER
+archive fill-mongo URI LOGS [shuffled]
+archive bare-mongo URI LOGS
+archive read-mongo URI
+archive original URI";
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["fill-embedded", folder, logs] => embedded::fill(folder.as_ref(), logs.parse().unwrap(), false).await,
+        ["fill-embedded", folder, logs, "shuffled"] => {
+            embedded::fill(folder.as_ref(), logs.parse().unwrap(), true).await;
+        }
+        ["bare-embedded", folder, logs] => embedded::fill_bare(folder.as_ref(), logs.parse().unwrap()),
+        ["read-embedded", folder] => embedded::read(folder.as_ref()),
+        ["fill-mongo", uri, logs] => mongo::fill(uri, logs.parse().unwrap(), false).await,
+        ["fill-mongo", uri, logs, "shuffled"] => mongo::fill(uri, logs.parse().unwrap(), true).await,
+        ["bare-mongo", uri, logs] => mongo::fill_bare(uri, logs.parse().unwrap()).await,
+        ["read-mongo", uri] => mongo::read(uri).await,
+        ["original", uri] => mongo::original(uri).await,
+        // `cargo bench` runs everything; this one is for the script.
+        [.., "--bench"] => {}
+        _ => {
+            eprintln!("{USAGE}");
+            std::process::exit(64);
+        }
+    }
+}
+
+fn tell(count: u64, begun: Instant) {
+    let per_s = count as f64 / begun.elapsed().as_secs_f64();
+    println!(r#"{{"count":{count},"per_s":{per_s:.0}}}"#);
+}

@@ -1,0 +1,115 @@
+//! The collection, through the store and through the bare driver.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bson::{RawDocumentBuf, doc};
+use eyego::{
+    domain::{IdRange, ports::LogRepository},
+    infrastructure::mongo::{MongoOptions, MongoStore, raw},
+};
+use futures_util::{StreamExt, stream};
+use mongodb::{
+    Client, Collection, IndexModel,
+    options::{CollectionOptions, IndexOptions},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{logs::Logs, tell};
+
+/// As the worker does.
+const BATCH: u64 = 3000;
+const IN_FLIGHT: usize = 3;
+/// The one on `_id`, on the id, and one for each filter.
+const INDEXES: usize = 5;
+
+async fn collection(uri: &str) -> Collection<RawDocumentBuf> {
+    let options = MongoOptions::parse(uri, 0).unwrap();
+    let settings = CollectionOptions::builder().write_concern(raw::write_concern()).build();
+    let database = Client::with_uri_str(uri).await.unwrap().database(options.database());
+    database.collection_with_options("useractivitylogs", settings)
+}
+
+pub(crate) async fn fill(uri: &str, total: u64, is_shuffled: bool) {
+    let store = Arc::new(MongoStore::new(MongoOptions::parse(uri, 0).unwrap()));
+    let stop = CancellationToken::new();
+    let filling = async {
+        store.prepared().await;
+        let logs = collection(uri).await;
+        while logs.list_index_names().await.unwrap().len() < INDEXES {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut logs = Logs::new(total, is_shuffled);
+        let begun = Instant::now();
+        let batches = (0..total.div_ceil(BATCH)).map(|_| {
+            let store = Arc::clone(&store);
+            async move { store.reserve(u32::try_from(BATCH).unwrap()).await.unwrap() }
+        });
+        let batches: Vec<_> = batches.collect();
+        let mut numbered = stream::iter(batches).buffered(1);
+        let mut appending = stream::FuturesUnordered::new();
+        while let Some(ids) = numbered.next().await {
+            let batch = logs.batch(ids);
+            let store = Arc::clone(&store);
+            appending.push(async move { store.append(&batch).await.unwrap() });
+            if appending.len() == IN_FLIGHT {
+                appending.next().await;
+            }
+        }
+        while appending.next().await.is_some() {}
+        tell(total, begun);
+        store.close().await;
+        stop.cancel();
+    };
+    tokio::join!(Arc::clone(&store).supervise(stop.clone()), filling);
+}
+
+/// With the keys and the unique index on the id alone.
+pub(crate) async fn fill_bare(uri: &str, total: u64) {
+    let logs = collection(uri).await;
+    let unique = IndexOptions::builder().unique(true).build();
+    logs.create_index(IndexModel::builder().keys(doc! {"id": 1}).options(unique).build()).await.unwrap();
+    let mut made = Logs::new(total, false);
+    let begun = Instant::now();
+    let mut inserting = stream::FuturesUnordered::new();
+    let size = i64::try_from(BATCH).unwrap();
+    for number in 0..i64::try_from(total.div_ceil(BATCH)).unwrap() {
+        let batch = made.batch(IdRange::new(number * size, (number + 1) * size));
+        let batch: Vec<RawDocumentBuf> = batch.iter().map(|numbered| raw::encode(numbered).unwrap()).collect();
+        let logs = logs.clone();
+        inserting.push(async move { logs.insert_many(batch).ordered(false).await.unwrap() });
+        if inserting.len() == IN_FLIGHT {
+            inserting.next().await;
+        }
+    }
+    while inserting.next().await.is_some() {}
+    tell(total, begun);
+}
+
+/// What an export reads, and nothing done with it.
+pub(crate) async fn read(uri: &str) {
+    let logs = collection(uri).await;
+    let (begun, mut count) = (Instant::now(), 0);
+    let mut cursor = logs.find(doc! {}).sort(doc! {"id": 1}).batch_size(10_000).await.unwrap();
+    while cursor.advance().await.unwrap() {
+        count += u64::from(cursor.current().get("_id").unwrap().is_some());
+    }
+    tell(count, begun);
+}
+
+/// The first page as the Node.js service reads it: everything is counted for each.
+pub(crate) async fn original(uri: &str) {
+    let logs = collection(uri).await;
+    let mut took = Vec::new();
+    for _ in 0..15 {
+        let begun = Instant::now();
+        logs.count_documents(doc! {}).await.unwrap();
+        let mut page = logs.find(doc! {}).sort(doc! {"id": 1}).skip(0).limit(10).await.unwrap();
+        while page.advance().await.unwrap() {}
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    took.sort_by(f64::total_cmp);
+    println!(r#"{{"p50_ms":{}}}"#, took[took.len() / 2]);
+}

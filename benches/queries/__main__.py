@@ -1,0 +1,193 @@
+"""How fast logs are found: see benches/queries.sh."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compare"))
+
+from build import build
+from client import Client, latency
+from load import wrk
+from processes import ROOT, Program, Servers, Service
+from questions import PAGE, questions
+from table import write
+
+DEEP = 1_000_000
+ERASED = 50_000
+ENVIRONMENT = {"QUERY_TIMEOUT": "60s"}
+
+
+class Bench:
+    def __init__(self):
+        self.logs = int(os.environ.get("LOGS", "10000000"))
+        # Enough to see the cost of indexes, and no more than what is to be searched.
+        self.written = min(self.logs, 1_000_000)
+        self.folder = ROOT / "target/queries"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.kept = Path(os.environ.get("KEEP", self.folder / "kept")).resolve()
+        self.kept.mkdir(parents=True, exist_ok=True)
+        programs = self.folder / "programs"
+        programs.mkdir()
+        self.programs = build(programs)
+        self.results = {"logs": self.logs, "written": self.written, "embedded": {}, "mongo": {}}
+
+    def archive(self, *arguments):
+        command = [self.programs["archive"], *map(str, arguments)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return json.loads(output.splitlines()[-1])
+
+    def note(self, backend, row, value):
+        self.results[backend][row] = value
+        (self.folder / "results.json").write_text(json.dumps(self.results, indent=1))
+        shown = f"{value:,.2f}" if isinstance(value, float) else value
+        print(f"  {row:52} {shown}", flush=True)
+
+    def yardstick(self, backend):
+        with Program([self.programs["bare_handler"]], self.folder / "bare") as bare:
+            client = Client(bare.url)
+            # It refuses the path, which costs it what an answer costs.
+            took = []
+            for _ in range(2000):
+                begun = time.perf_counter()
+                client.socket.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                client.some()
+                took.append((time.perf_counter() - begun) * 1000)
+            took.sort()
+            self.note(backend, "bare round trip, ms", took[len(took) // 2])
+
+    def embedded(self):
+        folder = self.kept / f"embedded-{self.logs}"
+        if not folder.exists():
+            data = self.folder / "embedded" / "data"
+            stage("filling embedded")
+            self.note("embedded", "filling, logs/s", float(self.archive("fill-embedded", data, self.logs)["per_s"]))
+            data.rename(folder)
+        run = self.folder / "run-embedded"
+        run.mkdir()
+        # A copy that shares the disk's blocks where the file system can: the questions below change it.
+        subprocess.run(["cp", "-a", "--reflink=auto", folder, run / "data"], check=True)
+        if "KEEP" not in os.environ:
+            shutil.rmtree(folder)
+        stage("reading raw")
+        self.note("embedded", "raw reading, rows/s", float(self.archive("read-embedded", run / "data")["per_s"]))
+        self.yardstick("embedded")
+        with Service(self.programs["eyego"], run, {**ENVIRONMENT, "DATA_DIR": str(run / "data")}) as service:
+            self.ask("embedded", service)
+        shutil.rmtree(run)
+        stage("write cost, embedded")
+        scratch = self.folder / "written"
+        for row, command in (
+            ("write, bare, logs/s", ["bare-embedded", scratch, self.written]),
+            ("write, all indexes and counts, logs/s", ["fill-embedded", scratch, self.written]),
+            ("write, backfill of ninety days, logs/s", ["fill-embedded", scratch, self.written, "shuffled"]),
+        ):
+            self.note("embedded", row, float(self.archive(*command)["per_s"]))
+            shutil.rmtree(scratch)
+
+    def mongo(self):
+        servers = Servers(self.folder / "servers")
+        try:
+            self.on_servers(servers.addresses)
+        finally:
+            servers.end()
+
+    def on_servers(self, addresses):
+        def uri(database):
+            return addresses["MONGO_URI"].replace("/?", f"/{database}?")
+
+        stage("write cost, MongoDB")
+        for number, (row, command) in enumerate((
+            ("write, bare, logs/s", ["bare-mongo"]),
+            ("write, all indexes and counts, logs/s", ["fill-mongo"]),
+            ("write, backfill of ninety days, logs/s", ["fill-mongo", "shuffled"]),
+        )):
+            arguments = [command[0], uri(f"written{number}"), self.written, *command[1:]]
+            self.note("mongo", row, float(self.archive(*arguments)["per_s"]))
+        stage("the original's first page")
+        self.note("mongo", "original's first page, ms", self.archive("original", uri("written1"))["p50_ms"])
+        stage("filling MongoDB")
+        self.note("mongo", "filling, logs/s", float(self.archive("fill-mongo", uri("queries"), self.logs)["per_s"]))
+        stage("reading raw")
+        self.note("mongo", "raw reading, rows/s", float(self.archive("read-mongo", uri("queries"))["per_s"]))
+        self.yardstick("mongo")
+        on_servers = {**ENVIRONMENT, "KAFKA_BROKERS": addresses["KAFKA_BROKERS"], "KAFKA_TOPIC": "queries"}
+        with Service(self.programs["eyego"], self.folder / "run-million", {**on_servers, "MONGO_URI": uri("written1")}) as service:
+            first = latency(Client(service.url), PAGE)["p50"]
+            self.note("mongo", "first page of a million, ms", first)
+        with Service(self.programs["eyego"], self.folder / "run-mongo", {**on_servers, "MONGO_URI": uri("queries")}) as service:
+            self.ask("mongo", service)
+
+    def ask(self, backend, service):
+        stage(f"asking, {backend}")
+        client = Client(service.url)
+        for name, path, _ in questions():
+            self.note(backend, name, latency(client, path))
+        cursor, depth = None, 0
+        while depth < min(DEEP, self.logs // 2):
+            page = json.loads(client.ask("/api/logs?limit=1000&count=none" + (f"&cursor={cursor}" if cursor else "")))
+            cursor, depth = page["nextCursor"], depth + len(page["logs"])
+        self.note(backend, f"page {depth:,} deep by cursor", latency(client, f"{PAGE}&cursor={cursor}"))
+        self.results[backend]["deep"] = self.results[backend][f"page {depth:,} deep by cursor"]
+        begun = time.perf_counter()
+        lines = Client(service.url).lines("/api/logs/export?format=ndjson")
+        self.note(backend, "export, rows/s", lines / (time.perf_counter() - begun))
+        self.erasure(backend, service, client)
+
+    def erasure(self, backend, service, client):
+        user, found = self.user_of(client, min(ERASED, self.logs // 100))
+        preview = json.loads(client.ask(f"/api/logs?userId={user}&dryRun=true", "DELETE"))
+        wrk(service, 64, 3)
+        before = wrk(service, 64, 10).requests_per_s
+        during = []
+        load = threading.Thread(target=lambda: during.append(wrk(service, 64, 10).requests_per_s))
+        begun = time.perf_counter()
+        token = urllib.parse.quote(preview["token"], safe="")
+        job = json.loads(client.ask(f"/api/logs?userId={user}&token={token}", "DELETE"))
+        load.start()
+        while json.loads(client.ask(f"/api/jobs/{job['id']}"))["state"] != "done" and time.perf_counter() - begun < 300:
+            time.sleep(0.05)
+        took = time.perf_counter() - begun
+        load.join()
+        self.note(backend, "erased logs", found)
+        self.note(backend, "erasure, s", took)
+        self.note(backend, "intake before the erasure, logs/s", before)
+        self.note(backend, "intake during the erasure, logs/s", during[0])
+
+    def user_of(self, client, wanted):
+        """A user with so many logs or some more."""
+        best = ("user-00000", 0)
+        for number in range(40):
+            user = f"user-{number:05}"
+            total = json.loads(client.ask(f"/api/logs?limit=1&userId={user}"))["total"]
+            if total >= wanted and (best[1] < wanted or total < best[1]) or best[1] < total < wanted:
+                best = (user, total)
+        return best
+
+
+def stage(name):
+    print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
+
+
+def main():
+    bench, only = Bench(), os.environ.get("ONLY", "")
+    begun = time.monotonic()
+    if only in ("", "embedded"):
+        bench.embedded()
+    if only in ("", "mongo"):
+        bench.mongo()
+    print(f"took {(time.monotonic() - begun) / 60:.1f} minutes")
+    write(bench.results, keep=only == "" and bench.logs >= 10_000_000)
+
+
+if "FROM" in os.environ:
+    write(json.loads(Path(os.environ["FROM"]).read_text()), keep=True)
+else:
+    main()
