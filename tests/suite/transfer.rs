@@ -252,7 +252,8 @@ async fn an_export_whose_store_goes_away_is_cut_off_and_the_rest_can_be_had_late
         stuck.0.read_exact(&mut [0; 200_000]).unwrap();
         proxy.go();
         let (complete, bytes) = stuck.read();
-        assert!(!complete && bytes > 100_000 && bytes < LARGE.0 * LARGE.1, "{bytes}");
+        // What is left of the first part, which was on its way, still comes.
+        assert!(!complete && bytes > 50_000 && bytes < LARGE.0 * LARGE.1, "{bytes}");
         eventually("it is told", || service.errors().contains("an export was cut off").then_some(()));
         eventually("who begins now is told", || {
             (service.get("/api/logs/export").code() == "store_unavailable").then_some(())
