@@ -11,14 +11,17 @@ use eyego::{
 };
 use rusqlite::params;
 
-use crate::{logs::Logs, tell};
+use crate::{
+    logs::{Logs, Times},
+    tell,
+};
 
 /// As the worker does.
 const BATCH: u64 = 5000;
 
-pub(crate) async fn fill(folder: &Path, total: u64, is_shuffled: bool) {
+pub(crate) async fn fill(folder: &Path, total: u64, times: Times) {
     let engine = EmbeddedEngine::open(folder, Arc::new(SystemClock), 0).unwrap();
-    let mut logs = Logs::new(total, is_shuffled);
+    let mut logs = Logs::new(total, times);
     let begun = Instant::now();
     for _ in 0..total.div_ceil(BATCH) {
         let ids = engine.store.reserve(u32::try_from(BATCH).unwrap()).await.unwrap();
@@ -41,7 +44,7 @@ pub(crate) fn fill_bare(folder: &Path, total: u64) {
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .unwrap();
-    let mut logs = Logs::new(total, false);
+    let mut logs = Logs::new(total, Times::Live);
     let begun = Instant::now();
     for number in 0..i64::try_from(total.div_ceil(BATCH)).unwrap() {
         let size = i64::try_from(BATCH).unwrap();

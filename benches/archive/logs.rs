@@ -7,28 +7,48 @@ use eyego::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 const USERS: f64 = 100_000.0;
-const AREAS: [&str; 10] =
-    ["auth", "cart", "file", "item", "mail", "order", "page", "report", "search", "team"];
+const AREAS: [&str; 10] = ["auth", "cart", "file", "item", "mail", "order", "page", "report", "search", "team"];
 const VERBS: usize = 20;
 const SPAN: i64 = 90 * 24 * 60 * 60 * 1000;
 /// How far a log may come before one that happened earlier.
 const JITTER: i64 = 30_000;
+
+/// When logs happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// One after the other over the ninety days.
+    InOrder,
+    /// Anywhere in them.
+    Shuffled,
+    /// Just now.
+    Live,
+}
+
+impl Times {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "in-order" => Some(Self::InOrder),
+            "shuffled" => Some(Self::Shuffled),
+            "live" => Some(Self::Live),
+            _ => None,
+        }
+    }
+}
 
 /// The same logs each time, but for their times and event ids.
 pub(crate) struct Logs {
     random: StdRng,
     total: i64,
     now: i64,
-    is_shuffled: bool,
+    times: Times,
 }
 
 impl Logs {
-    pub(crate) fn new(total: u64, is_shuffled: bool) -> Self {
+    pub(crate) fn new(total: u64, times: Times) -> Self {
         let now = SystemClock.now().as_millis();
-        Self { random: StdRng::seed_from_u64(7), total: i64::try_from(total).unwrap(), now, is_shuffled }
+        Self { random: StdRng::seed_from_u64(7), total: i64::try_from(total).unwrap(), now, times }
     }
 
-    /// The next ones, in the order of time unless they are shuffled.
     pub(crate) fn batch(&mut self, ids: impl Iterator<Item = LogId>) -> Vec<NumberedEvent> {
         // No place in the queue: they did not come from there.
         ids.map(|id| NumberedEvent { id, offset: -1, event: self.event(id.get()) }).collect()
@@ -36,10 +56,10 @@ impl Logs {
 
     fn event(&mut self, number: i64) -> Event {
         let random = &mut self.random;
-        let ago = if self.is_shuffled {
-            random.random_range(0..SPAN)
-        } else {
-            SPAN - SPAN / self.total * number.min(self.total) + random.random_range(0..JITTER)
+        let ago = match self.times {
+            Times::InOrder => SPAN - SPAN / self.total * number.min(self.total) + random.random_range(0..JITTER),
+            Times::Shuffled => random.random_range(0..SPAN),
+            Times::Live => random.random_range(0..JITTER),
         };
         let at = Timestamp::from_millis(self.now - ago);
         let user = (USERS * random.random::<f64>().powi(4)) as u32;

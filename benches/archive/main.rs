@@ -10,10 +10,12 @@ mod mongo;
 
 use std::time::Instant;
 
-const USAGE: &str = "archive fill-embedded FOLDER LOGS [shuffled]
+use logs::Times;
+
+const USAGE: &str = "archive fill-embedded FOLDER LOGS in-order|shuffled|live
 archive bare-embedded FOLDER LOGS
 archive read-embedded FOLDER
-archive fill-mongo URI LOGS [shuffled]
+archive fill-mongo URI LOGS in-order|shuffled|live
 archive bare-mongo URI LOGS
 archive read-mongo URI
 archive original URI";
@@ -23,14 +25,14 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["fill-embedded", folder, logs] => embedded::fill(folder.as_ref(), logs.parse().unwrap(), false).await,
-        ["fill-embedded", folder, logs, "shuffled"] => {
-            embedded::fill(folder.as_ref(), logs.parse().unwrap(), true).await;
+        ["fill-embedded", folder, logs, times] => {
+            embedded::fill(folder.as_ref(), logs.parse().unwrap(), Times::parse(times).unwrap()).await;
         }
         ["bare-embedded", folder, logs] => embedded::fill_bare(folder.as_ref(), logs.parse().unwrap()),
         ["read-embedded", folder] => embedded::read(folder.as_ref()),
-        ["fill-mongo", uri, logs] => mongo::fill(uri, logs.parse().unwrap(), false).await,
-        ["fill-mongo", uri, logs, "shuffled"] => mongo::fill(uri, logs.parse().unwrap(), true).await,
+        ["fill-mongo", uri, logs, times] => {
+            mongo::fill(uri, logs.parse().unwrap(), Times::parse(times).unwrap()).await;
+        }
         ["bare-mongo", uri, logs] => mongo::fill_bare(uri, logs.parse().unwrap()).await,
         ["read-mongo", uri] => mongo::read(uri).await,
         ["original", uri] => mongo::original(uri).await,

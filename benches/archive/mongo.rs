@@ -17,7 +17,10 @@ use mongodb::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{logs::Logs, tell};
+use crate::{
+    logs::{Logs, Times},
+    tell,
+};
 
 /// As the worker does.
 const BATCH: u64 = 3000;
@@ -32,7 +35,7 @@ async fn collection(uri: &str) -> Collection<RawDocumentBuf> {
     database.collection_with_options("useractivitylogs", settings)
 }
 
-pub(crate) async fn fill(uri: &str, total: u64, is_shuffled: bool) {
+pub(crate) async fn fill(uri: &str, total: u64, times: Times) {
     let store = Arc::new(MongoStore::new(MongoOptions::parse(uri, 0).unwrap()));
     let stop = CancellationToken::new();
     let filling = async {
@@ -41,7 +44,7 @@ pub(crate) async fn fill(uri: &str, total: u64, is_shuffled: bool) {
         while logs.list_index_names().await.unwrap().len() < INDEXES {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let mut logs = Logs::new(total, is_shuffled);
+        let mut logs = Logs::new(total, times);
         let begun = Instant::now();
         let batches = (0..total.div_ceil(BATCH)).map(|_| {
             let store = Arc::clone(&store);
@@ -71,7 +74,7 @@ pub(crate) async fn fill_bare(uri: &str, total: u64) {
     let logs = collection(uri).await;
     let unique = IndexOptions::builder().unique(true).build();
     logs.create_index(IndexModel::builder().keys(doc! {"id": 1}).options(unique).build()).await.unwrap();
-    let mut made = Logs::new(total, false);
+    let mut made = Logs::new(total, Times::Live);
     let begun = Instant::now();
     let mut inserting = stream::FuturesUnordered::new();
     let size = i64::try_from(BATCH).unwrap();

@@ -12,8 +12,8 @@ use crate::{
     infrastructure::mongo::{document::integer, erasure_rules::time, filter, handles::Handles, store::MongoStore},
 };
 
-/// What says that there are counts of all logs, among the counters.
-const COMPLETE: &str = "logcounts";
+/// What says that there are counts of all logs, among them.
+const COMPLETE: &str = "complete";
 /// How often what was gathered is added, and quarters in doubt are looked for.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 /// On a large store whatever has to look at every log takes its time.
@@ -55,7 +55,7 @@ impl MongoStore {
                 tracing::info!("the logs have been changed by others: they are counted anew");
                 let forgotten = self
                     .call(PATIENCE, |handles| async move {
-                        handles.counters().delete_one(doc! {"_id": COMPLETE}).await.map(drop)
+                        handles.counts().delete_one(doc! {"_id": COMPLETE}).await.map(drop)
                     })
                     .await;
                 if let Err(failure) = forgotten {
@@ -77,7 +77,7 @@ impl MongoStore {
     /// `Unavailable`: call again.
     pub(in crate::infrastructure::mongo) async fn complete_counts(&self) -> Result<(), PortError> {
         let complete = self
-            .call(PATIENCE, |handles| async move { handles.counters().find_one(doc! {"_id": COMPLETE}).await })
+            .call(PATIENCE, |handles| async move { handles.counts().find_one(doc! {"_id": COMPLETE}).await })
             .await
             .map_err(|failure| failure.while_trying("look at the counts"))?;
         let undated = match complete {
@@ -106,7 +106,7 @@ impl MongoStore {
         self.call(BUILD_PATIENCE, |handles| async move {
             let undated = undated(&handles).await?;
             let complete = doc! {"$set": {"undated": undated}};
-            handles.counters().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await.map(|_| undated)
+            handles.counts().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await.map(|_| undated)
         })
         .await
         .map_err(failed)
@@ -115,7 +115,7 @@ impl MongoStore {
 
 /// Whether the server's own number of logs is that of the counts.
 async fn are_right(handles: &Handles) -> mongodb::error::Result<bool> {
-    let Some(complete) = handles.counters().find_one(doc! {"_id": COMPLETE}).await? else { return Ok(true) };
+    let Some(complete) = handles.counts().find_one(doc! {"_id": COMPLETE}).await? else { return Ok(true) };
     let figure = handles.logs().estimated_document_count().max_time(LOOK_TIME).await?;
     let sum = [doc! {"$group": {"_id": Bson::Null, "n": {"$sum": "$n"}}}];
     let sum: Vec<Document> = handles.counts().aggregate(sum).max_time(LOOK_TIME).await?.try_collect().await?;
