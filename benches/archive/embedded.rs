@@ -1,19 +1,17 @@
-//! `logs.db`, through the engine and through bare SQLite.
+//! `logs.db`, written through the engine and read through bare SQLite.
 
 use std::{path::Path, sync::Arc, time::Instant};
-
-use eyego::{
-    domain::{IdRange, NumberedEvent, ports::LogRepository},
-    infrastructure::{
-        clock::SystemClock,
-        embedded::{EmbeddedEngine, raw},
-    },
-};
-use rusqlite::params;
 
 use crate::{
     logs::{Logs, Times},
     tell,
+};
+use eyego::{
+    domain::ports::LogRepository,
+    infrastructure::{
+        clock::SystemClock,
+        embedded::{EmbeddedEngine, raw},
+    },
 };
 
 /// As the worker does.
@@ -32,41 +30,14 @@ pub(crate) async fn fill(folder: &Path, total: u64, times: Times) {
 }
 
 /// With the primary key and the event id alone.
-pub(crate) fn fill_bare(folder: &Path, total: u64) {
+pub(crate) async fn fill_without_indexes(folder: &Path, total: u64) {
     EmbeddedEngine::open(folder, Arc::new(SystemClock), 0).unwrap().close();
     let connection = raw::open_logs(folder).unwrap();
-    for index in ["logs_user_id", "logs_action", "logs_timestamp", "logs_before_sequence"] {
+    for index in ["logs_user_id", "logs_action", "logs_timestamp"] {
         connection.execute_batch(&format!("DROP INDEX {index}")).unwrap();
     }
-    let mut insert = connection
-        .prepare(
-            "INSERT INTO logs (id, event_id, user_id, action, timestamp, received_at, metadata, seq, crc)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .unwrap();
-    let mut logs = Logs::new(total, Times::Live);
-    let begun = Instant::now();
-    for number in 0..i64::try_from(total.div_ceil(BATCH)).unwrap() {
-        let size = i64::try_from(BATCH).unwrap();
-        let batch: Vec<NumberedEvent> = logs.batch(IdRange::new(number * size, (number + 1) * size));
-        let transaction = connection.unchecked_transaction().unwrap();
-        for NumberedEvent { id, event, .. } in &batch {
-            let row = params![
-                id.get(),
-                event.id.as_bytes(),
-                event.log.user_id.as_str(),
-                event.log.action.as_str(),
-                event.log.timestamp.as_millis(),
-                event.received_at.as_millis(),
-                event.log.metadata.as_str(),
-                id.get() + 1,
-                0x7fff_ffff,
-            ];
-            insert.execute(row).unwrap();
-        }
-        transaction.commit().unwrap();
-    }
-    tell(total, begun);
+    drop(connection);
+    fill(folder, total, Times::Live).await;
 }
 
 /// What an export reads, and nothing done with it.

@@ -50,8 +50,14 @@ impl Logs {
     }
 
     pub(crate) fn batch(&mut self, ids: impl Iterator<Item = LogId>) -> Vec<NumberedEvent> {
-        // No place in the queue: they did not come from there.
-        ids.map(|id| NumberedEvent { id, offset: -1, event: self.event(id.get()) }).collect()
+        // A store that is searched afterwards has a queue, from which they did not come.
+        let is_queued = self.times != Times::InOrder;
+        let number = |id: LogId| NumberedEvent {
+            id,
+            offset: if is_queued { id.get() } else { -1 },
+            event: self.event(id.get()),
+        };
+        ids.map(number).collect()
     }
 
     fn event(&mut self, number: i64) -> Event {

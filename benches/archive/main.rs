@@ -1,5 +1,5 @@
-//! Large stores for `benches/queries.sh`: filled through the store's own append, and read and written by the bare
-//! drivers for comparison.
+//! Large stores for `benches/queries.sh`: filled through the store's own append, with and without indexes for filters, and
+//! read by the bare drivers for comparison.
 //!
 //! Each command prints a line of JSON.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks")]
@@ -13,10 +13,10 @@ use std::time::Instant;
 use logs::Times;
 
 const USAGE: &str = "archive fill-embedded FOLDER LOGS in-order|shuffled|live
-archive bare-embedded FOLDER LOGS
+archive fill-embedded-without-indexes FOLDER LOGS
 archive read-embedded FOLDER
 archive fill-mongo URI LOGS in-order|shuffled|live
-archive bare-mongo URI LOGS
+archive fill-mongo-without-indexes URI LOGS
 archive read-mongo URI
 archive original URI";
 
@@ -28,12 +28,16 @@ async fn main() {
         ["fill-embedded", folder, logs, times] => {
             embedded::fill(folder.as_ref(), logs.parse().unwrap(), Times::parse(times).unwrap()).await;
         }
-        ["bare-embedded", folder, logs] => embedded::fill_bare(folder.as_ref(), logs.parse().unwrap()),
+        ["fill-embedded-without-indexes", folder, logs] => {
+            embedded::fill_without_indexes(folder.as_ref(), logs.parse().unwrap()).await;
+        }
         ["read-embedded", folder] => embedded::read(folder.as_ref()),
         ["fill-mongo", uri, logs, times] => {
             mongo::fill(uri, logs.parse().unwrap(), Times::parse(times).unwrap()).await;
         }
-        ["bare-mongo", uri, logs] => mongo::fill_bare(uri, logs.parse().unwrap()).await,
+        ["fill-mongo-without-indexes", uri, logs] => {
+            mongo::fill_without_indexes(uri, logs.parse().unwrap()).await;
+        }
         ["read-mongo", uri] => mongo::read(uri).await,
         ["original", uri] => mongo::original(uri).await,
         // `cargo bench` runs everything; this one is for the script.

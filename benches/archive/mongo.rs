@@ -1,4 +1,4 @@
-//! The collection, through the store and through the bare driver.
+//! The collection, written through the store and read through the bare driver.
 
 use std::{
     sync::Arc,
@@ -7,14 +7,11 @@ use std::{
 
 use bson::{RawDocumentBuf, doc};
 use eyego::{
-    domain::{IdRange, ports::LogRepository},
+    domain::ports::LogRepository,
     infrastructure::mongo::{MongoOptions, MongoStore, raw},
 };
 use futures_util::{StreamExt, stream};
-use mongodb::{
-    Client, Collection, IndexModel,
-    options::{CollectionOptions, IndexOptions},
-};
+use mongodb::{Client, Collection, options::CollectionOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +33,15 @@ async fn collection(uri: &str) -> Collection<RawDocumentBuf> {
 }
 
 pub(crate) async fn fill(uri: &str, total: u64, times: Times) {
+    fill_with(uri, total, times, &[]).await;
+}
+
+/// With the keys and the unique index on the id alone.
+pub(crate) async fn fill_without_indexes(uri: &str, total: u64) {
+    fill_with(uri, total, Times::Live, &["userId_1_id_1", "action_1_id_1", "timestamp_1_id_1"]).await;
+}
+
+async fn fill_with(uri: &str, total: u64, times: Times, dropped: &[&str]) {
     let store = Arc::new(MongoStore::new(MongoOptions::parse(uri, 0).unwrap()));
     let stop = CancellationToken::new();
     let filling = async {
@@ -43,6 +49,9 @@ pub(crate) async fn fill(uri: &str, total: u64, times: Times) {
         let logs = collection(uri).await;
         while logs.list_index_names().await.unwrap().len() < INDEXES {
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for index in dropped {
+            logs.drop_index(*index).await.unwrap();
         }
         let mut logs = Logs::new(total, times);
         let begun = Instant::now();
@@ -67,28 +76,6 @@ pub(crate) async fn fill(uri: &str, total: u64, times: Times) {
         stop.cancel();
     };
     tokio::join!(Arc::clone(&store).supervise(stop.clone()), filling);
-}
-
-/// With the keys and the unique index on the id alone.
-pub(crate) async fn fill_bare(uri: &str, total: u64) {
-    let logs = collection(uri).await;
-    let unique = IndexOptions::builder().unique(true).build();
-    logs.create_index(IndexModel::builder().keys(doc! {"id": 1}).options(unique).build()).await.unwrap();
-    let mut made = Logs::new(total, Times::Live);
-    let begun = Instant::now();
-    let mut inserting = stream::FuturesUnordered::new();
-    let size = i64::try_from(BATCH).unwrap();
-    for number in 0..i64::try_from(total.div_ceil(BATCH)).unwrap() {
-        let batch = made.batch(IdRange::new(number * size, (number + 1) * size));
-        let batch: Vec<RawDocumentBuf> = batch.iter().map(|numbered| raw::encode(numbered).unwrap()).collect();
-        let logs = logs.clone();
-        inserting.push(async move { logs.insert_many(batch).ordered(false).await.unwrap() });
-        if inserting.len() == IN_FLIGHT {
-            inserting.next().await;
-        }
-    }
-    while inserting.next().await.is_some() {}
-    tell(total, begun);
 }
 
 /// What an export reads, and nothing done with it.
