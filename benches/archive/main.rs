@@ -18,7 +18,8 @@ archive read-embedded FOLDER
 archive fill-mongo URI LOGS in-order|shuffled|live
 archive fill-mongo-without-indexes URI LOGS
 archive read-mongo URI
-archive original URI";
+archive original URI
+archive drop-mongo URI";
 
 #[tokio::main]
 async fn main() {
@@ -39,6 +40,7 @@ async fn main() {
             mongo::fill_without_indexes(uri, logs.parse().unwrap()).await;
         }
         ["read-mongo", uri] => mongo::read(uri).await,
+        ["drop-mongo", uri] => mongo::drop(uri).await,
         ["original", uri] => mongo::original(uri).await,
         // `cargo bench` runs everything; this one is for the script.
         [.., "--bench"] => {}

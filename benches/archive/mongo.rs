@@ -78,6 +78,13 @@ async fn fill_with(uri: &str, total: u64, times: Times, dropped: &[&str]) {
     tokio::join!(Arc::clone(&store).supervise(stop.clone()), filling);
 }
 
+/// What is measured next has the server's memory for itself.
+pub(crate) async fn drop(uri: &str) {
+    let options = MongoOptions::parse(uri, 0).unwrap();
+    Client::with_uri_str(uri).await.unwrap().database(options.database()).drop().await.unwrap();
+    println!("{{}}");
+}
+
 /// What an export reads, and nothing done with it.
 pub(crate) async fn read(uri: &str) {
     let logs = collection(uri).await;
