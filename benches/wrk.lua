@@ -3,7 +3,7 @@
 --   wrk -t1 -c64 -d8 --latency -s benches/wrk.lua http://127.0.0.1:3000              POST /api/logs
 --   wrk -t1 -c8  -d8 --latency -s benches/wrk.lua http://127.0.0.1:3000 -- 1000      POST /api/logs/batch, 1000 items
 --
--- A log is 330 bytes of JSON; 1,000 users, 20 actions. All requests are made before the first is sent, and then sent in
+-- A log is 330 bytes of JSON; 1,000 users, 20 actions, happened within the last half minute. All requests are made before the first is sent, and then sent in
 -- turn: the script's own work is one look-up a request. The last line of the output is JSON.
 
 local LOG_BYTES = 330
@@ -19,9 +19,9 @@ local agents = { "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0", "Mozilla/5.0 (
 local function log(number)
     local random = math.random
     local start = string.format(
-        '{"userId":"user-%04d","action":"%s","timestamp":"2025-05-%02dT%02d:%02d:%02d.%03dZ","metadata":{"ip":"10.%d.%d.%d",'
+        '{"userId":"user-%04d","action":"%s","timestamp":"%s.%03dZ","metadata":{"ip":"10.%d.%d.%d",'
             .. '"userAgent":"%s","path":"/shop/item/%d","sessionId":"%08x%08x","durationMs":%d,"mobile":%s,"note":"',
-        random(0, 999), actions[random(#actions)], random(28), random(0, 23), random(0, 59), random(0, 59), random(0, 999),
+        random(0, 999), actions[random(#actions)], os.date("!%Y-%m-%dT%H:%M:%S", os.time() - random(0, 29)), random(0, 999),
         random(0, 255), random(0, 255), random(0, 255), agents[random(#agents)], random(100000), random(0, 2 ^ 31 - 1),
         number, random(5000), random(2) == 1 and "true" or "false"
     )

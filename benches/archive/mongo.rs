@@ -22,8 +22,9 @@ use crate::{
 /// As the worker does.
 const BATCH: u64 = 3000;
 const IN_FLIGHT: usize = 3;
-/// The one on `_id`, on the id, and one for each filter.
-const INDEXES: usize = 5;
+const OF_FILTERS: [&str; 4] = ["userId_1_id_1", "action_1_id_1", "timestamp_1_id_1", "action_1_timestamp_1_id_1"];
+/// The one on `_id`, on the id, and those.
+const INDEXES: usize = 2 + OF_FILTERS.len();
 
 async fn collection(uri: &str) -> Collection<RawDocumentBuf> {
     let options = MongoOptions::parse(uri, 0).unwrap();
@@ -38,7 +39,7 @@ pub(crate) async fn fill(uri: &str, total: u64, times: Times) {
 
 /// With the keys and the unique index on the id alone.
 pub(crate) async fn fill_without_indexes(uri: &str, total: u64) {
-    fill_with(uri, total, Times::Live, &["userId_1_id_1", "action_1_id_1", "timestamp_1_id_1"]).await;
+    fill_with(uri, total, Times::Live, &OF_FILTERS).await;
 }
 
 async fn fill_with(uri: &str, total: u64, times: Times, dropped: &[&str]) {

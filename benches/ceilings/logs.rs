@@ -1,8 +1,8 @@
-//! Logs like those of `wrk.lua`: 330 bytes of JSON, 1,000 users, 20 actions.
+//! Logs like those of `wrk.lua`: 330 bytes of JSON, 1,000 users, 20 actions, just happened.
 
 use eyego::{
     domain::{
-        Action, Event, EventId, FieldRules, LogFields, LogId, NewLog, NumberedEvent, UserId, ports::Clock, read_text,
+        Action, Event, EventId, FieldRules, LogFields, LogId, NewLog, NumberedEvent, Timestamp, UserId, ports::Clock, read_text,
         read_timestamp,
     },
     infrastructure::clock::SystemClock,
@@ -14,6 +14,8 @@ const ACTIONS: [&str; 20] = [
     "login", "logout", "view", "search", "click", "scroll", "download", "upload", "share", "like", "comment", "follow",
     "unfollow", "edit", "delete", "create", "purchase", "refund", "invite", "export",
 ];
+/// How old a log is, at most, in milliseconds.
+const JITTER: i64 = 30_000;
 /// Different logs; events beyond that repeat them under ids of their own.
 const VARIETY: usize = 10_000;
 
@@ -52,17 +54,13 @@ impl Logs {
 fn body(random: &mut StdRng, number: usize) -> String {
     let start = format!(
         concat!(
-            r#"{{"userId":"user-{:04}","action":"{}","timestamp":"2025-05-{:02}T{:02}:{:02}:{:02}.{:03}Z","metadata":{{"#,
+            r#"{{"userId":"user-{:04}","action":"{}","timestamp":"{}","metadata":{{"#,
             r#""ip":"10.{}.{}.{}","userAgent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0","path":"/shop/item/{}","#,
             r#""sessionId":"{:016x}","durationMs":{},"mobile":{},"note":""#,
         ),
         random.random_range(0..1000),
         ACTIONS[random.random_range(0..ACTIONS.len())],
-        random.random_range(1..=28),
-        random.random_range(0..24),
-        random.random_range(0..60),
-        random.random_range(0..60),
-        random.random_range(0..1000),
+        Timestamp::from_millis(SystemClock.now().as_millis() - random.random_range(0..JITTER)),
         random.random::<u8>(),
         random.random::<u8>(),
         random.random::<u8>(),

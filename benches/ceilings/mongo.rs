@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Ceiling, logs::Logs};
 
 /// The one on `_id`, on the id, and one for each filter.
-const INDEXES: usize = 5;
+const INDEXES: usize = 6;
 
 pub(crate) async fn measure(uri: &str, count: usize) {
     let options = MongoOptions::parse(uri, 0).unwrap();

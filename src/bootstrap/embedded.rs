@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{BackendParts, StartError, Surroundings, worker as task};
+use super::{BackendParts, StartError, Surroundings, metadata_indexes, worker as task};
 use crate::{
     application::{
         ingestion::{Pace, WorkerParts},
@@ -13,7 +13,7 @@ use crate::{
     config::EmbeddedSettings,
     domain::ports::Probe,
     infrastructure::{
-        embedded::{DamageAlarm, EmbeddedEngine},
+        embedded::{DamageAlarm, EmbeddedEngine, EmbeddedStore},
         status_cell::StatusCell,
     },
     lifecycle::TaskResult,
@@ -31,6 +31,9 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
     let (queue, store) = (Arc::clone(&engine.queue), Arc::clone(&engine.store));
     let stop = around.lifecycle.stop_token();
     around.lifecycle.spawn("data", watch(engine.alarm(), stop)).await;
+    store.index_metadata(&metadata_indexes::paths(around.settings)).await.map_err(StartError::Backend)?;
+    let stop = around.lifecycle.stop_token();
+    around.lifecycle.spawn("metadata-indexes", build_indexes(Arc::clone(&store), stop)).await;
     let parts = WorkerParts {
         source: queue.source().await.map_err(StartError::Backend)?,
         repository: store.clone(),
@@ -66,6 +69,12 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
         backend: "embedded",
         data: embedded.data_dir.display().to_string(),
     })
+}
+
+async fn build_indexes(store: Arc<EmbeddedStore>, stop: CancellationToken) -> TaskResult {
+    stop.run_until_cancelled(store.build_metadata_indexes()).await;
+    stop.cancelled().await;
+    Ok(())
 }
 
 /// A damaged file ends the process: what it would serve and store from then on could not be trusted.

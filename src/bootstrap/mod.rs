@@ -4,6 +4,7 @@
 mod embedded;
 mod export;
 mod import;
+mod metadata_indexes;
 mod servers;
 mod verify;
 mod worker;
@@ -125,6 +126,7 @@ pub fn check_value(name: &str, text: &str) -> Result<(), String> {
         "LOG_LEVEL" => telemetry::check_level(text),
         "MONGO_URI" => servers::check_mongo_uri(text),
         "KAFKA_START" => servers::check_start(text),
+        "METADATA_INDEXES" => metadata_indexes::check(text),
         _ => Ok(()),
     }
 }
@@ -285,7 +287,7 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
 }
 
 fn reading(query: &QuerySettings) -> Reading {
-    let QuerySettings { timeout, count_cap, cursor_lag } = *query;
+    let QuerySettings { timeout, count_cap, cursor_lag, .. } = *query;
     Reading {
         tip: Arc::new(TipWatch::new(cursor_lag)),
         limits: PageLimits { count_cap, max_time: timeout, cursor_lag },

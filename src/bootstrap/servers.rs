@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{BackendParts, StartError, Surroundings, worker};
+use super::{BackendParts, StartError, Surroundings, metadata_indexes, worker};
 use crate::{
     application::{
         ingestion::{Accountant, DeadLetterChain, Pace, WorkerParts, takeover::Takeover},
@@ -133,6 +133,7 @@ async fn open_store(
     lifecycle: &Lifecycle,
 ) -> Result<Arc<MongoStore>, StartError> {
     let options = MongoOptions::parse(mongo.uri.reveal(), settings.tombstone_days).map_err(StartError::MongoUri)?;
+    let options = options.with_metadata_indexes(metadata_indexes::paths(settings));
     let store = Arc::new(MongoStore::new(options));
     let supervised = Arc::clone(&store).supervise(lifecycle.stop_token());
     lifecycle.spawn("mongodb", until_stopped(supervised)).await;

@@ -67,6 +67,11 @@ pub const CATALOG: &[Setting] = &[
     setting("QUERY_TIMEOUT", "10s", "How long a query may take before it is broken off with 503"),
     setting("COUNT_CAP", "100000", "Totals of filtered logs are exact up to here"),
     setting("CURSOR_LAG", "2s", "How long a cursor that has come to the end waits for logs with lower ids"),
+    setting(
+        "METADATA_INDEXES",
+        "",
+        "Paths of metadata that logs are found by fast, such as device.os, separated by commas; at most 8",
+    ),
     setting("CORS_ORIGINS", "", "Origins that browsers may call from, separated by commas, or *; none by default"),
     setting("TOMBSTONE_DAYS", "0", "Days for which deleted logs are kept from coming back; 0 is for ever"),
     setting("RETENTION_DAYS", "0", "Days for which logs are kept, by their timestamps; 0 is for ever"),

@@ -85,6 +85,8 @@ pub struct QuerySettings {
     pub count_cap: u64,
     /// How long a cursor waits for logs with lower ids.
     pub cursor_lag: Duration,
+    /// Paths of metadata that have an index; whoever knows what a path is has checked them.
+    pub metadata_indexes: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -244,7 +246,8 @@ impl Reader<'_> {
         let timeout = self.value("QUERY_TIMEOUT", parse::duration);
         let count_cap = self.number("COUNT_CAP", 1, 1_000_000_000);
         let cursor_lag = self.value("CURSOR_LAG", parse::duration);
-        Some(QuerySettings { timeout: timeout?, count_cap: count_cap?, cursor_lag: cursor_lag? })
+        let metadata_indexes = parse::list(&self.text("METADATA_INDEXES"));
+        Some(QuerySettings { timeout: timeout?, count_cap: count_cap?, cursor_lag: cursor_lag?, metadata_indexes })
     }
 
     fn http(&mut self) -> Option<HttpSettings> {

@@ -54,7 +54,7 @@ impl LogFilter {
         hash.number(self.to.map(Timestamp::as_millis));
         hash.part(self.event_id.as_ref().map_or(&[][..], |id| id.as_bytes()));
         for condition in &self.metadata {
-            hash.texts(condition.path());
+            hash.texts(condition.path().names());
             hash.part(condition.text().as_bytes());
         }
         hash.finish()

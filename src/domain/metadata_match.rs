@@ -1,66 +1,39 @@
 //! A condition on metadata: a path into it, and the value that stands there.
-//!
-//! It means what the same condition means to MongoDB, so that both stores answer alike: a path goes through the elements
-//! of an array as if each stood there, a number among its segments also names an element, and an array has every value
-//! that one of its elements is.
 
-use std::fmt;
+use std::fmt::Write as _;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use smallvec::{SmallVec, smallvec};
+use super::{InvalidMetadataPath, MetadataNumber, MetadataPath, MetadataValue};
 
-/// How many names a path may have.
-const MAX_SEGMENTS: usize = 16;
-/// How long a path and a value may be, in bytes.
+/// How long a value may be, in bytes.
 const MAX_BYTES: usize = 1024;
 
 /// `path=text`. A text that reads as a number or a boolean stands for that and for the same text; numbers compare by
-/// value.
+/// value. It means what the same condition means to MongoDB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataMatch {
-    path: Vec<String>,
+    path: MetadataPath,
     text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMetadataMatch {
-    #[error("must name a field: names with a dot between them, at most 16, none of them empty")]
-    Path,
-    #[error("names a field that begins with $, which cannot be addressed")]
-    Dollar,
-    #[error("must not hold a NUL character")]
-    Nul,
+    #[error(transparent)]
+    Path(#[from] InvalidMetadataPath),
     #[error("must not be longer than 1,024 bytes")]
     TooLong,
 }
 
-/// A number as metadata holds it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MetadataNumber {
-    Integer(i64),
-    Double(f64),
-}
-
 impl MetadataMatch {
-    /// The path is split at its dots, so a name that holds one cannot be addressed.
+    /// # Errors
+    /// What is wrong with the path or the text.
     pub fn parse(path: &str, text: &str) -> Result<Self, InvalidMetadataMatch> {
-        if path.len() > MAX_BYTES || text.len() > MAX_BYTES {
+        if text.len() > MAX_BYTES {
             return Err(InvalidMetadataMatch::TooLong);
         }
-        if path.contains('\0') {
-            return Err(InvalidMetadataMatch::Nul);
-        }
-        let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-        if path.len() > MAX_SEGMENTS || path.iter().any(String::is_empty) {
-            return Err(InvalidMetadataMatch::Path);
-        }
-        if path.iter().any(|name| name.starts_with('$')) {
-            return Err(InvalidMetadataMatch::Dollar);
-        }
-        Ok(Self { path, text: text.to_owned() })
+        Ok(Self { path: MetadataPath::parse(path)?, text: text.to_owned() })
     }
 
-    pub fn path(&self) -> &[String] {
+    pub fn path(&self) -> &MetadataPath {
         &self.path
     }
 
@@ -70,11 +43,7 @@ impl MetadataMatch {
 
     /// What the text is as a number, if it is one as JSON writes them.
     pub fn number(&self) -> Option<MetadataNumber> {
-        let number: serde_json::Number = serde_json::from_str(&self.text).ok()?;
-        match number.as_i64() {
-            Some(integer) => Some(MetadataNumber::Integer(integer)),
-            None => number.as_f64().map(MetadataNumber::Double),
-        }
+        MetadataNumber::parse(&self.text)
     }
 
     pub fn boolean(&self) -> Option<bool> {
@@ -87,149 +56,48 @@ impl MetadataMatch {
 
     /// Whether it holds for metadata in its canonical form.
     pub fn holds_for(&self, metadata: &str) -> bool {
-        let wanted = Wanted { text: &self.text, number: self.number(), boolean: self.boolean() };
-        let walk = Walk { path: &self.path, wanted: &wanted, places: smallvec![Place::At(0)] };
-        walk.deserialize(&mut serde_json::Deserializer::from_str(metadata)).unwrap_or(false)
+        let (number, boolean) = (self.number(), self.boolean());
+        let mut holds = false;
+        let whole = self.path.each_value(metadata, |value| {
+            holds |= match value {
+                MetadataValue::Text(text) => text == self.text,
+                MetadataValue::Number(value) => number.is_some_and(|wanted| wanted.equals(value)),
+                MetadataValue::Bool(value) => boolean == Some(value),
+            };
+        });
+        whole && holds
+    }
+
+    /// Where an index has what it holds for, among a little else: see [`MetadataValue::index_key`].
+    pub fn index_key(&self) -> String {
+        MetadataValue::Text(&self.text).index_key().unwrap_or_default()
     }
 }
 
-impl MetadataNumber {
-    /// Whether two numbers have the same value, exactly.
-    fn equals(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Integer(one), Self::Integer(other)) => one == other,
-            (Self::Double(one), Self::Double(other)) => one == other,
-            (Self::Integer(integer), Self::Double(double)) | (Self::Double(double), Self::Integer(integer)) => {
-                // The upper bound is 2^63 itself, which a double can be and an i64 cannot.
-                let fits = double.fract() == 0.0 && double >= i64::MIN as f64 && double < -(i64::MIN as f64);
-                fits && double as i64 == integer
-            }
-        }
-    }
-}
-
-struct Wanted<'m> {
-    text: &'m str,
-    number: Option<MetadataNumber>,
-    boolean: Option<bool>,
-}
-
-/// Where a value stands: behind so many names of the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    At(usize),
-    /// It is an element of the array that stands there.
-    In(usize),
-    /// It is the element of an array that the last name is the number of. Where the path ends there, an array stands for
-    /// itself and not for its elements.
-    Nth(usize),
-}
-
-/// One value may stand in several places: an element both by its number and as one of all.
-struct Walk<'m> {
-    path: &'m [String],
-    wanted: &'m Wanted<'m>,
-    places: SmallVec<[Place; 4]>,
-}
-
-impl Walk<'_> {
-    fn is_at_the_end(&self) -> bool {
-        self.places
-            .iter()
-            .any(|place| matches!(place, Place::At(at) | Place::In(at) | Place::Nth(at) if *at == self.path.len()))
-    }
-
-    fn below(&self, places: SmallVec<[Place; 4]>) -> Self {
-        Self { path: self.path, wanted: self.wanted, places }
-    }
-
-    fn is(&self, number: MetadataNumber) -> bool {
-        self.is_at_the_end() && self.wanted.number.is_some_and(|wanted| wanted.equals(number))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        if self.places.is_empty() {
-            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| false);
-        }
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
-        Ok(self.is_at_the_end() && self.wanted.boolean == Some(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
-        Ok(self.is(MetadataNumber::Integer(value)))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
-        Ok(self.is(i64::try_from(value).map_or(MetadataNumber::Double(value as f64), MetadataNumber::Integer)))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
-        Ok(self.is(MetadataNumber::Double(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
-        Ok(self.is_at_the_end() && value == self.wanted.text)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<bool, A::Error> {
-        let mut found = false;
-        while let Some(name) = entries.next_key::<std::borrow::Cow<'_, str>>()? {
-            let places = self.places.iter().filter_map(|place| match place {
-                Place::At(at) | Place::In(at) | Place::Nth(at) => {
-                    self.path.get(*at).is_some_and(|wanted| *wanted == name).then_some(Place::At(at + 1))
-                }
-            });
-            found |= entries.next_value_seed(self.below(places.collect()))?;
-        }
-        Ok(found)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
-        let (mut found, mut index) = (false, 0_usize);
-        loop {
-            let mut places = SmallVec::new();
-            for place in &self.places {
-                let at = match *place {
-                    Place::At(at) => at,
-                    Place::Nth(at) if at < self.path.len() => at,
-                    // An array inside an array is not gone through, unless it is named.
-                    Place::Nth(_) | Place::In(_) => continue,
+impl MetadataValue<'_> {
+    /// The place of a value in an index: whatever one condition holds for has the same. A text that reads as a number or
+    /// a boolean lies where that does. `None`: no condition is so long.
+    pub fn index_key(self) -> Option<String> {
+        match self {
+            Self::Text(text) if text.len() > MAX_BYTES => None,
+            Self::Text("true") => Self::Bool(true).index_key(),
+            Self::Text("false") => Self::Bool(false).index_key(),
+            Self::Text(text) => match MetadataNumber::parse(text) {
+                Some(number) => Self::Number(number).index_key(),
+                None => Some(format!("t{text}")),
+            },
+            Self::Bool(value) => Some(format!("b{value}")),
+            Self::Number(number) => {
+                let mut key = "n".to_owned();
+                // Writing to a string does not fail.
+                let _ = match number.simplest() {
+                    MetadataNumber::Integer(integer) => write!(key, "{integer}"),
+                    MetadataNumber::Double(double) => write!(key, "{double:?}"),
                 };
-                places.push(Place::In(at));
-                let is_named = self.path.get(at).is_some_and(|name| is_index(name, index));
-                places.extend(is_named.then_some(Place::Nth(at + 1)));
+                Some(key)
             }
-            let Some(here) = elements.next_element_seed(self.below(places))? else { return Ok(found) };
-            found |= here;
-            index += 1;
         }
     }
-}
-
-/// Whether the name is the index, as it is written without leading zeros.
-fn is_index(name: &str, index: usize) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_digit())
-        && (name == "0" || !name.starts_with('0'))
-        && name.parse() == Ok(index)
 }
 
 #[cfg(test)]
@@ -298,14 +166,51 @@ mod tests {
         assert!(holds("a", "9223372036854775808", r#"{"a":9223372036854775808.0}"#));
     }
 
+    /// Whatever a condition holds for lies where the index is looked into.
+    #[test]
+    fn equal_values_have_one_key() {
+        for (text, metadata) in [
+            ("7", r#"{"a":7}"#),
+            ("7.0", r#"{"a":7}"#),
+            ("70e-1", r#"{"a":[1,7.0]}"#),
+            ("7", r#"{"a":"7"}"#),
+            ("-0", r#"{"a":0}"#),
+            ("true", r#"{"a":true}"#),
+            ("true", r#"{"a":"true"}"#),
+            ("1.5", r#"{"a":15e-1}"#),
+            ("1e300", r#"{"a":1e300}"#),
+            ("9223372036854775808", r#"{"a":9223372036854775808}"#),
+            ("x", r#"{"a":"x"}"#),
+            ("", r#"{"a":""}"#),
+        ] {
+            let condition = MetadataMatch::parse("a", text).unwrap();
+            assert!(condition.holds_for(metadata), "{text} {metadata}");
+            let mut keys = Vec::new();
+            assert!(condition.path().each_value(metadata, |value| keys.extend(value.index_key())));
+            assert!(keys.contains(&condition.index_key()), "{text} {metadata}: {keys:?}");
+        }
+        let keys = ["7", "7x", "true", "truex", "9007199254740993", "9007199254740992", "1.5", ""];
+        let keys: std::collections::HashSet<String> =
+            keys.iter().map(|text| MetadataMatch::parse("a", text).unwrap().index_key()).collect();
+        assert_eq!(keys.len(), 8);
+    }
+
+    fn refused(path: &str) -> InvalidMetadataPath {
+        match MetadataMatch::parse(path, "x") {
+            Err(InvalidMetadataMatch::Path(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn what_cannot_be_addressed_is_refused() {
         for path in ["", ".", "a.", ".a", "a..b"] {
-            assert_eq!(MetadataMatch::parse(path, "x"), Err(InvalidMetadataMatch::Path), "{path}");
+            assert_eq!(refused(path), InvalidMetadataPath::Names, "{path}");
         }
-        assert_eq!(MetadataMatch::parse("a.$b", "x"), Err(InvalidMetadataMatch::Dollar));
-        assert_eq!(MetadataMatch::parse("a\0", "x"), Err(InvalidMetadataMatch::Nul));
+        assert_eq!(refused("a.$b"), InvalidMetadataPath::Dollar);
+        assert_eq!(refused("a\0"), InvalidMetadataPath::Nul);
+        assert_eq!(refused(&["a"; 17].join(".")), InvalidMetadataPath::Names);
+        assert_eq!(refused(&"a".repeat(1025)), InvalidMetadataPath::TooLong);
         assert_eq!(MetadataMatch::parse("a", &"x".repeat(1025)), Err(InvalidMetadataMatch::TooLong));
-        assert_eq!(MetadataMatch::parse(&["a"; 17].join("."), "x"), Err(InvalidMetadataMatch::Path));
     }
 }

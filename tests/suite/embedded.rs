@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use eyego::{
-    domain::ports::{
-        DeadLetters, ErasureStore, EventPublisher, EventSource, LogExport, LogImport, LogRepository, LogStatistics,
-        PublishOutcome,
+    domain::{
+        MetadataPath,
+        ports::{
+            DeadLetters, ErasureStore, EventPublisher, EventSource, LogExport, LogImport, LogRepository, LogStatistics,
+            PublishOutcome,
+        },
     },
     infrastructure::{
         clock::SystemClock,
@@ -74,6 +77,12 @@ impl RepositoryHarness for EmbeddedHarness {
         self.store().close();
         self.store = None;
         self.store = Some(open_store(&self.folder));
+    }
+
+    async fn reopen_with_indexes_of(&mut self, paths: &[MetadataPath]) {
+        self.reopen().await;
+        self.store().index_metadata(paths).await.unwrap();
+        self.store().build_metadata_indexes().await;
     }
 }
 

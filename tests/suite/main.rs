@@ -17,6 +17,7 @@ mod embedded;
 mod embedded_damage;
 mod embedded_full;
 mod embedded_ledger;
+mod embedded_metadata;
 mod embedded_migration;
 mod embedded_pairing;
 mod embedded_sync;

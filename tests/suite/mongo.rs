@@ -1,11 +1,11 @@
 //! The store on MongoDB: its harness, and what only MongoDB has to show.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use eyego::{
     domain::{
-        LogId, Metadata, NewLog, NumberedEvent,
+        LogId, Metadata, MetadataPath, NewLog, NumberedEvent,
         ports::{
             AppendOutcome, DeadLetters, ErasureStore, LogExport, LogImport, LogRepository, LogStatistics, Probe, Status,
         },
@@ -162,6 +162,18 @@ impl RepositoryHarness for MongoHarness {
         self.supervise(0).await;
         self.store.prepared().await;
     }
+
+    async fn reopen_with_indexes_of(&mut self, paths: &[MetadataPath]) {
+        self.supervise_as(MongoOptions::parse(&self.uri, 0).unwrap().with_metadata_indexes(paths.to_vec())).await;
+        self.store.prepared().await;
+        let wanted: HashSet<String> = paths.iter().map(|path| format!("eyego_metadata_{path}")).collect();
+        let logs = self.database.collection::<Document>("useractivitylogs");
+        eventually("the listed indexes are there", async || {
+            let names = logs.list_index_names().await.unwrap().into_iter();
+            names.filter(|name| name.starts_with("eyego_metadata_")).collect::<HashSet<_>>() == wanted
+        })
+        .await;
+    }
 }
 
 async fn on_mongo(test: impl AsyncFnOnce(&mut MongoHarness)) {
@@ -193,12 +205,14 @@ async fn documents_have_the_shape_that_the_old_service_reads() {
 #[tokio::test]
 async fn filters_have_their_indexes() {
     on_mongo(async |harness| {
-        eventually("the indexes stand", async || harness.index("useractivitylogs", "timestamp_1_id_1").await.is_some())
-            .await;
+        let last = "action_1_timestamp_1_id_1";
+        eventually("the indexes stand", async || harness.index("useractivitylogs", last).await.is_some()).await;
         for (name, keys) in [
             ("id_1", doc! {"id": 1}),
             ("userId_1_id_1", doc! {"userId": 1, "id": 1}),
             ("action_1_id_1", doc! {"action": 1, "id": 1}),
+            ("timestamp_1_id_1", doc! {"timestamp": 1, "id": 1}),
+            (last, doc! {"action": 1, "timestamp": 1, "id": 1}),
         ] {
             assert_eq!(harness.index("useractivitylogs", name).await.unwrap().keys, keys);
         }

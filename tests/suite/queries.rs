@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use eyego::domain::{
-    ActivityLog, Count, Event, From, LogFilter, LogId, LogQuery, Metadata, MetadataMatch, NewLog, Order, Place,
+    ActivityLog, Count, Event, From, LogFilter, LogId, LogQuery, Metadata, MetadataMatch, MetadataPath, NewLog, Order, Place,
     ports::{DeleteOutcome, LogRepository},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -19,6 +19,7 @@ contract_suite! { query_suite:
     every_question_is_answered_as_by_looking_at_every_log
     whoever_goes_on_by_place_sees_every_log_once_whatever_arrives
     conditions_on_metadata_mean_what_they_mean_to_mongodb
+    indexes_of_metadata_change_no_answer
     counting_ends_at_the_cap
     a_log_beyond_the_last_id_asked_for_is_left_out
     a_slice_of_large_logs_is_cut_short_and_goes_on
@@ -179,7 +180,7 @@ fn matches(filter: &LogFilter, event: &Event, log: &ActivityLog) -> bool {
 fn has(condition: &MetadataMatch, metadata: &str) -> bool {
     let tree: Value = serde_json::from_str(metadata).unwrap();
     let (mut found, wanted) = (Vec::new(), condition.text());
-    look(&tree, condition.path(), &mut found);
+    look(&tree, condition.path().names(), &mut found);
     found.iter().any(|value| match value {
         Value::String(text) => text == wanted,
         Value::Bool(value) => wanted == value.to_string(),
@@ -247,14 +248,23 @@ async fn every_question_is_answered_as_by_looking_at_every_log(harness: &mut imp
         model.delete_one(&*logs).await;
     }
     for _ in 0..150 {
-        let (filter, order) = (model.some_filter(), model.pick(&ORDERS));
+        let filter = model.some_filter();
+        model.answers(&*logs, &filter).await;
+    }
+}
+
+impl Model {
+    /// Asks in some order, from some place.
+    async fn answers(&mut self, logs: &dyn LogRepository, filter: &LogFilter) {
+        let model = self;
+        let order = model.pick(&ORDERS);
         let limit = model.pick(&[1, 3, 10, 40, 1000]);
-        let expected = model.matching(&filter, order);
-        assert_eq!(all_by_place(&*logs, &filter, order, limit).await, expected, "{filter:?} {order:?} {limit}");
-        let count = logs.count(&filter, 1000, MAX_TIME).await.unwrap();
+        let expected = model.matching(filter, order);
+        assert_eq!(all_by_place(logs, filter, order, limit).await, expected, "{filter:?} {order:?} {limit}");
+        let count = logs.count(filter, 1000, MAX_TIME).await.unwrap();
         assert_eq!(count, Count::exactly(expected.len() as u64), "{filter:?}");
         let offset = model.dice.random_range(0..=expected.len() + 2);
-        let slice = logs.find(&question(&filter, order, From::Offset(offset as u64), limit)).await.unwrap();
+        let slice = logs.find(&question(filter, order, From::Offset(offset as u64), limit)).await.unwrap();
         let rest: Vec<ActivityLog> = expected.iter().skip(offset).take(limit as usize).cloned().collect();
         assert_eq!(slice.logs, rest, "{filter:?} {order:?} from {offset}");
         assert_eq!(slice.more, expected.len() > offset + limit as usize, "{filter:?} {order:?} from {offset}");
@@ -293,18 +303,45 @@ async fn conditions_on_metadata_mean_what_they_mean_to_mongodb(harness: &mut imp
     let logs = harness.logs();
     let mut model = Model::new(3);
     model.store_more(&*logs, 60).await;
-    for path in PATHS {
-        for value in VALUES {
-            let condition = MetadataMatch::parse(path, value).unwrap();
-            let filter = LogFilter { metadata: vec![condition], ..LogFilter::default() };
-            let expected = model.matching(&filter, Order::Id);
-            let found = all_by_place(&*logs, &filter, Order::Id, 1000).await;
-            assert_eq!(found, expected, "metadata.{path}={value}");
-        }
-    }
+    model.answers_each_condition(&*logs).await;
     let both = ["a.b", "a.0"].map(|path| MetadataMatch::parse(path, "x").unwrap()).to_vec();
     let filter = LogFilter { metadata: both, ..LogFilter::default() };
     assert_eq!(all_by_place(&*logs, &filter, Order::Id, 10).await, model.matching(&filter, Order::Id));
+}
+
+impl Model {
+    async fn answers_each_condition(&self, logs: &dyn LogRepository) {
+        for path in PATHS {
+            for value in VALUES {
+                let condition = MetadataMatch::parse(path, value).unwrap();
+                let filter = LogFilter { metadata: vec![condition], ..LogFilter::default() };
+                let expected = self.matching(&filter, Order::Id);
+                let found = all_by_place(logs, &filter, Order::Id, 1000).await;
+                assert_eq!(found, expected, "metadata.{path}={value}");
+            }
+        }
+    }
+}
+
+async fn indexes_of_metadata_change_no_answer(harness: &mut impl RepositoryHarness) {
+    let mut model = Model::new(4);
+    model.store_more(&*harness.logs(), 60).await;
+    for paths in [&["a", "b.c", "a.0"][..], &["a", "a.b", "a.1.b"], &["a.0"], &[]] {
+        let paths: Vec<MetadataPath> = paths.iter().map(|path| MetadataPath::parse(path).unwrap()).collect();
+        harness.reopen_with_indexes_of(&paths).await;
+        let logs = harness.logs();
+        model.store_more(&*logs, 40).await;
+        for _ in 0..20 {
+            model.delete_one(&*logs).await;
+        }
+        model.answers_each_condition(&*logs).await;
+        for _ in 0..60 {
+            let (path, value) = (model.pick(&PATHS), model.pick(&VALUES));
+            let condition = MetadataMatch::parse(path, value).unwrap();
+            let filter = LogFilter { metadata: vec![condition], ..model.some_filter() };
+            model.answers(&*logs, &filter).await;
+        }
+    }
 }
 
 async fn counting_ends_at_the_cap(harness: &mut impl RepositoryHarness) {

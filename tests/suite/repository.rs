@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use eyego::domain::{
-    Event, EventId, LogFilter, LogId, Metadata, NewLog, NumberedEvent, PageRequest,
+    Event, EventId, LogFilter, LogId, Metadata, MetadataPath, NewLog, NumberedEvent, PageRequest,
     ports::{
         AppendOutcome, DeadLetter, DeadLetterReason, DeadLetters, DeleteOutcome, ErasureStore, LogExport, LogImport,
         LogRepository, LogStatistics, Position, RawRecord, Receipt,
@@ -25,6 +25,8 @@ pub(crate) trait RepositoryHarness: Harness {
     fn statistics(&self) -> Arc<dyn LogStatistics>;
     /// Closes the store and opens it again, as a restart of the service does.
     async fn reopen(&mut self);
+    /// The same, with indexes of these paths and no others, once they are built.
+    async fn reopen_with_indexes_of(&mut self, paths: &[MetadataPath]);
 }
 
 contract_suite! { repository_suite:

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
-use super::{counts::CountChanges, crc::RowCrc, log_rows::delete_one};
+use super::{counts::CountChanges, crc::RowCrc, log_rows::delete_one, metadata_index::MetadataIndexes};
 use crate::domain::{
     ErasureFilter, LogId, Place, Timestamp,
     ports::{ErasureRequest, ErasureStep},
@@ -14,12 +14,13 @@ type Doomed = (i64, i64, Option<i64>);
 pub(super) fn erase(connection: &Connection, request: &ErasureRequest) -> rusqlite::Result<ErasureStep> {
     let doomed = doomed(connection, request)?;
     let (mut erased, mut counts) = (0, CountChanges::default());
+    let indexes = MetadataIndexes::read(connection)?;
     for (id, _, seq) in &doomed {
         // The sequence number stays accounted for.
         if let Some(seq) = seq {
             connection.prepare_cached("INSERT OR IGNORE INTO forgotten (seq) VALUES (?)")?.execute([seq])?;
         }
-        erased += u64::from(delete_one(connection, *id, &mut counts)?);
+        erased += u64::from(delete_one(connection, *id, &mut counts, &indexes)?);
     }
     counts.write(connection)?;
     let is_full = doomed.len() == request.most as usize;

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params_from_iter};
 
 use super::{
-    log_query::Conditions,
     log_rows::{STORED_COLUMNS, stored_log},
+    query_plan::Plan,
     read_pool::ReadPool,
     store::EmbeddedStore,
 };
 use crate::domain::{
-    ExportPart, ExportQuery, ExportRange, LogId, PartBuilder,
+    ExportPart, ExportQuery, ExportRange, LogId, Order, PartBuilder,
     ports::{LogExport, PortError},
 };
 
@@ -44,15 +44,18 @@ pub(super) async fn part(readers: &ReadPool, query: &ExportQuery) -> Result<Expo
 }
 
 fn numbered(connection: &Connection, query: &ExportQuery, from: LogId, to: LogId) -> rusqlite::Result<ExportPart> {
-    let mut all = Conditions::of(&query.filter);
-    all.add("id >= ?", [from.get()]);
-    all.add("id <= ?", [to.get()]);
+    let mut part = PartBuilder::new(query);
+    let wanted = u64::try_from(query.rows).unwrap_or(u64::MAX).saturating_add(1);
+    let Some(plan) = Plan::of(connection, &query.filter, Order::Id, wanted)? else { return Ok(part.finish(None)) };
+    let mut all = plan.conditions(&query.filter);
+    all.add_id(">=", from.get());
+    all.add_id("<=", to.get());
     // One more than is wanted tells where the rest begins.
+    let (table, id) = (plan.table(), all.id_column());
     let (condition, values) = all.with([i64::try_from(query.rows + 1).unwrap_or(i64::MAX)]);
-    let sql = format!("SELECT {STORED_COLUMNS} FROM logs {condition} ORDER BY id LIMIT ?");
+    let sql = format!("SELECT {STORED_COLUMNS} FROM {table} {condition} ORDER BY {id} LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let mut part = PartBuilder::new(query);
     while let Some(row) = rows.next()? {
         if part.is_full() {
             let from = LogId::new(row.get(0)?);

@@ -2,33 +2,43 @@
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use super::log_rows::{LOG_COLUMNS, log};
-use crate::domain::{Count, From, LogFilter, LogQuery, LogSlice, MetadataMatch, Order, Place, SliceBuilder};
+use super::{
+    kept_counts::sum_of_actions,
+    log_rows::{LOG_COLUMNS, log},
+    metadata_index::Hits,
+    query_plan::Plan,
+};
+use crate::domain::{
+    Count, From, LogFilter, LogQuery, LogSlice, MetadataMatch, Order, Place, QUARTER_HOUR, SliceBuilder, Span,
+};
 
 pub(super) fn find(connection: &Connection, query: &LogQuery) -> rusqlite::Result<LogSlice> {
-    let mut all = Conditions::of(&query.filter);
+    let mut slice = SliceBuilder::new(query.limit);
     let offset = match query.from {
-        From::Offset(offset) => i64::try_from(offset).unwrap_or(i64::MAX),
-        From::After(place) => {
-            all.behind(query.order, place);
-            0
-        }
+        From::Offset(offset) => offset,
+        From::After(_) => 0,
     };
+    let wanted = offset.saturating_add(u64::from(query.limit) + 1);
+    let Some(plan) = Plan::of(connection, &query.filter, query.order, wanted)? else { return Ok(slice.finish()) };
+    let mut all = plan.conditions(&query.filter);
+    if let From::After(place) = query.from {
+        all.behind(query.order, place);
+    }
     if let Some(up_to) = query.up_to {
-        all.add("id <= ?", [up_to.get()]);
+        all.add_id("<=", up_to.get());
     }
     // One more than is asked for tells whether more follow.
-    let (condition, values) = all.with([i64::from(query.limit) + 1, offset]);
     let order = match query.order {
-        Order::Id => "id",
-        Order::IdDescending => "id DESC",
+        Order::Id => all.id_column(),
+        Order::IdDescending => &format!("{} DESC", all.id_column()),
         Order::Timestamp => "timestamp, id",
         Order::TimestampDescending => "timestamp DESC, id DESC",
     };
-    let sql = format!("SELECT {LOG_COLUMNS} FROM logs {condition} ORDER BY {order} LIMIT ? OFFSET ?");
+    let table = plan.table();
+    let (condition, values) = all.with([i64::from(query.limit) + 1, i64::try_from(offset).unwrap_or(i64::MAX)]);
+    let sql = format!("SELECT {LOG_COLUMNS} FROM {table} {condition} ORDER BY {order} LIMIT ? OFFSET ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let mut slice = SliceBuilder::new(query.limit);
     while let Some(row) = rows.next()? {
         if !slice.push(log(row)?) {
             break;
@@ -42,17 +52,35 @@ pub(super) fn count(connection: &Connection, filter: &LogFilter, cap: u64) -> ru
         let stored: i64 = connection.prepare_cached("SELECT stored FROM counters")?.query_row([], |row| row.get(0))?;
         return Ok(Count::exactly(u64::try_from(stored).unwrap_or(0)));
     }
-    let most = i64::try_from(cap.saturating_add(1)).unwrap_or(i64::MAX);
-    let (condition, values) = Conditions::of(filter).with([most]);
+    let most = cap.saturating_add(1);
+    if !filter.is_of_actions() {
+        let Some(plan) = Plan::of(connection, filter, Order::Id, most)? else { return Ok(Count::exactly(0)) };
+        return Ok(Count::capped(count_logs(connection, filter, &plan, most)?, cap));
+    }
+    let (before, whole, behind) = Span::of(filter).split(QUARTER_HOUR);
+    let mut counted = sum_of_actions(connection, filter, whole)?;
+    for part in [before, behind] {
+        if counted < most && !part.is_empty() {
+            counted += count_logs(connection, &part.select(filter), &Plan::BY_TIME, most - counted)?;
+        }
+    }
+    Ok(Count::capped(counted, cap))
+}
+
+fn count_logs(connection: &Connection, filter: &LogFilter, plan: &Plan, most: u64) -> rusqlite::Result<u64> {
+    let (condition, values) = plan.conditions(filter).with([i64::try_from(most).unwrap_or(i64::MAX)]);
+    let table = plan.table();
     let counted: i64 = connection
-        .prepare_cached(&format!("SELECT count(*) FROM (SELECT 1 FROM logs {condition} LIMIT ?)"))?
+        .prepare_cached(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} {condition} LIMIT ?)"))?
         .query_row(params_from_iter(values), |row| row.get(0))?;
-    Ok(Count::capped(u64::try_from(counted).unwrap_or(0), cap))
+    Ok(u64::try_from(counted).unwrap_or(0))
 }
 
 /// A WHERE clause, with its values bound and never spliced in.
 #[derive(Default)]
 pub(super) struct Conditions {
+    /// An index of metadata is walked along: in it the id has another name.
+    of_hits: bool,
     parts: Vec<String>,
     values: Vec<Value>,
 }
@@ -76,6 +104,22 @@ impl Conditions {
             all.add("metadata_has(metadata, ?, ?)", [path, text]);
         }
         all
+    }
+
+    /// Of the logs that the index has, which is joined to them.
+    pub(super) fn of_hits(hits: &Hits, filter: &LogFilter) -> Self {
+        let mut all = Self::of(filter);
+        all.add("number = ?", [hits.number]);
+        all.add("value = ?", [hits.value.clone()]);
+        Self { of_hits: true, ..all }
+    }
+
+    pub(super) fn id_column(&self) -> &'static str {
+        if self.of_hits { "log_id" } else { "id" }
+    }
+
+    pub(super) fn add_id(&mut self, comparison: &str, id: i64) {
+        self.add(&format!("{} {comparison} ?", self.id_column()), [id]);
     }
 
     /// What is asked of the action alone.
@@ -104,10 +148,10 @@ impl Conditions {
     /// By timestamp there are two: the first is what the index is entered by, the second leaves out what has the very
     /// timestamp and stands before. Every row has a timestamp, so the place before all is never one of them.
     fn behind(&mut self, order: Order, place: Place) {
-        let compared = if order.is_descending() { '<' } else { '>' };
+        let compared = if order.is_descending() { "<" } else { ">" };
         let id = place.id.get();
         if !order.is_by_timestamp() {
-            return self.add(&format!("id {compared} ?"), [id]);
+            return self.add_id(compared, id);
         }
         match place.timestamp {
             Some(at) => {
@@ -138,6 +182,6 @@ struct MetadataCondition(String, String);
 
 impl MetadataCondition {
     fn of(condition: &MetadataMatch) -> Self {
-        Self(condition.path().join("."), condition.text().to_owned())
+        Self(condition.path().to_string(), condition.text().to_owned())
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
-use super::{counts::CountChanges, database::Schema};
+use super::{counts::CountChanges, database::Schema, metadata_index::MetadataIndexes};
 use crate::domain::{ActivityLog, EventId, LogId, Metadata, StoredLog, Timestamp, ports::Receipt};
 
 pub(super) const SCHEMA: Schema = Schema(&["
@@ -82,13 +82,38 @@ pub(super) const SCHEMA: Schema = Schema(&["
     CREATE TABLE day_action_counts (
         start INTEGER NOT NULL, action TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (start, action)
     ) STRICT, WITHOUT ROWID;
+    -- Not grouped, which would sort all of them: in the order of an index it needs no memory.
     INSERT INTO quarter_action_counts (start, action, n)
-        SELECT timestamp - ((timestamp % 900000) + 900000) % 900000 AS quarter, action, count(*)
-        FROM logs GROUP BY quarter, action;
+        SELECT timestamp - ((timestamp % 900000) + 900000) % 900000, action, 1
+        FROM logs INDEXED BY logs_timestamp WHERE timestamp IS NOT NULL ORDER BY timestamp
+        ON CONFLICT DO UPDATE SET n = n + 1;
     INSERT INTO quarter_counts (start, n) SELECT start, sum(n) FROM quarter_action_counts GROUP BY start;
     INSERT INTO day_action_counts (start, action, n)
         SELECT start - ((start % 86400000) + 86400000) % 86400000 AS day, action, sum(n)
         FROM quarter_action_counts GROUP BY day, action;
+", "
+    -- Between which ids the logs of a quarter, and of a day (UTC), lie: what is sought in a stretch of time and wanted in
+    -- the order of ids is found without walking over what is before it.
+    ALTER TABLE quarter_counts ADD COLUMN first_id INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE quarter_counts ADD COLUMN last_id INTEGER NOT NULL DEFAULT 0;
+    UPDATE quarter_counts SET (first_id, last_id) = (
+        SELECT ifnull(min(id), 0), ifnull(max(id), 0) FROM logs INDEXED BY logs_timestamp
+        WHERE timestamp >= start AND timestamp < start + 900000
+    );
+    CREATE TABLE day_counts (
+        start INTEGER PRIMARY KEY, n INTEGER NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO day_counts (start, n, first_id, last_id)
+        SELECT start - ((start % 86400000) + 86400000) % 86400000 AS day, sum(n), min(first_id), max(last_id)
+        FROM quarter_counts GROUP BY day;
+    -- Paths of metadata whose values are kept beside the logs: building (logs from next_id on have not been looked at),
+    -- complete or dropped. A number is never used again.
+    CREATE TABLE metadata_indexes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, state TEXT NOT NULL, next_id INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE metadata_values (
+        number INTEGER NOT NULL, value TEXT NOT NULL, log_id INTEGER NOT NULL, PRIMARY KEY (number, value, log_id)
+    ) STRICT, WITHOUT ROWID;
 "]);
 
 pub(super) const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
@@ -158,13 +183,19 @@ pub(super) fn ever_held(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Deletes one log; `true` where there was one. The caller writes the changed counts in the same transaction.
-pub(super) fn delete_one(connection: &Connection, id: i64, counts: &mut CountChanges<'_>) -> rusqlite::Result<bool> {
-    let deleted: Option<(i64, String)> = connection
-        .prepare_cached("DELETE FROM logs WHERE id = ? RETURNING timestamp, action")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+pub(super) fn delete_one(
+    connection: &Connection,
+    id: i64,
+    counts: &mut CountChanges<'_>,
+    indexes: &MetadataIndexes,
+) -> rusqlite::Result<bool> {
+    let deleted: Option<(i64, String, String)> = connection
+        .prepare_cached("DELETE FROM logs WHERE id = ? RETURNING timestamp, action, metadata")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((timestamp, action)) = deleted else { return Ok(false) };
+    let Some((timestamp, action, metadata)) = deleted else { return Ok(false) };
+    indexes.remove(connection, id, &metadata)?;
     connection.prepare_cached("UPDATE counters SET stored = stored - 1")?.execute([])?;
-    counts.add(timestamp, action, -1);
+    counts.add(id, timestamp, action, -1);
     Ok(true)
 }

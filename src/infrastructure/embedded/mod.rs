@@ -20,12 +20,15 @@ mod file_watch;
 mod folder;
 mod folder_error;
 mod import;
+mod kept_counts;
 mod ledger_rows;
 mod log_export;
 mod log_query;
 mod log_rows;
+mod metadata_index;
 mod onlooker;
 mod pairing;
+mod query_plan;
 mod queue;
 mod queue_source;
 #[doc(hidden)]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
-use super::{log_query::Conditions, store::EmbeddedStore};
+use super::{log_query::Conditions, query_plan::Entry, store::EmbeddedStore};
 use crate::domain::{
     DAY, GroupBy, LogFilter, QUARTER_HOUR, Slot, Span, Timestamp, TopGroups, Tops,
     ports::{LogStatistics, PortError},
@@ -40,6 +40,7 @@ fn histogram(connection: &Connection, filter: &LogFilter, grain: i64) -> rusqlit
     let (before, whole, behind) = Span::of(filter).split(QUARTER_HOUR);
     let part = |span: Span| match span.is_empty() {
         true => Ok(Vec::new()),
+        // The stretch is short, whatever else is asked for.
         false => slots_of_logs(connection, &span.select(filter), grain, Entry::ByTime),
     };
     let mut slots = part(before)?;
@@ -72,23 +73,6 @@ fn numbered(condition: &str) -> String {
     let mut parts = condition.split('?');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.enumerate().fold(first, |text, (index, part)| format!("{text}?{}{part}", index + 1))
-}
-
-/// By which index the logs are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    Any,
-    /// The stretch of time is short, whatever else is asked for.
-    ByTime,
-}
-
-impl Entry {
-    fn table(self) -> &'static str {
-        match self {
-            Self::Any => "logs",
-            Self::ByTime => "logs INDEXED BY logs_timestamp",
-        }
-    }
 }
 
 fn slots_of_logs(connection: &Connection, filter: &LogFilter, grain: i64, entry: Entry) -> rusqlite::Result<Vec<Slot>> {

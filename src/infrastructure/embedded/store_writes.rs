@@ -7,6 +7,7 @@ use super::{
     crc::RowCrc,
     ledger_rows::{self, QueueView},
     log_rows::delete_one,
+    metadata_index::MetadataIndexes,
 };
 use crate::domain::{
     ErasureRules, LogId, NewLog, NumberedEvent, Tally, Timestamp,
@@ -25,6 +26,7 @@ pub(super) fn append(
     let (mut tally, mut stored, mut next) = (Tally::default(), 0, 0);
     let mut outcomes = Vec::with_capacity(batch.len());
     let mut counts = CountChanges::default();
+    let indexes = MetadataIndexes::read(connection)?;
     // In the same transaction as the inserts, so no delete can come between.
     let any_deleted = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones)")?
@@ -43,8 +45,9 @@ pub(super) fn append(
         };
         if outcome == AppendOutcome::Stored {
             stored += 1;
-            let NewLog { timestamp, action, .. } = &event.event.log;
-            counts.add(timestamp.as_millis(), action.as_str(), 1);
+            let NewLog { timestamp, action, metadata, .. } = &event.event.log;
+            counts.add(event.id.get(), timestamp.as_millis(), action.as_str(), 1);
+            indexes.add(connection, event.id.get(), metadata.as_str())?;
         }
         if outcome != AppendOutcome::IdTaken {
             next = next.max(event.offset + 1);
@@ -168,7 +171,7 @@ pub(super) fn delete(connection: &Connection, id: LogId, now: Timestamp) -> rusq
         .prepare_cached("INSERT OR IGNORE INTO tombstones (event_id, at, seq, crc) VALUES (?, ?, ?, ?)")?
         .execute(params![event_id, at, seq, crc])?;
     let mut counts = CountChanges::default();
-    delete_one(connection, id.get(), &mut counts)?;
+    delete_one(connection, id.get(), &mut counts, &MetadataIndexes::read(connection)?)?;
     counts.write(connection)?;
     Ok(DeleteOutcome::Deleted)
 }

@@ -78,7 +78,7 @@ fn has(condition: &MetadataMatch) -> Document {
         MetadataNumber::Integer(integer) => Bson::Int64(integer),
         MetadataNumber::Double(double) => Bson::Double(double),
     }));
-    doc! {format!("metadata.{}", condition.path().join(".")): {"$in": values}}
+    doc! {format!("metadata.{}", condition.path()): {"$in": values}}
 }
 
 /// Logs of the old service whose timestamp is none: by type, so that an index leads to them.

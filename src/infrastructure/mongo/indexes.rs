@@ -15,7 +15,7 @@ use crate::domain::ports::PortError;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// An index on a large collection is built for as long as it takes.
-const BUILD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const BUILD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
 impl MongoStore {
@@ -72,8 +72,14 @@ impl MongoStore {
 
     /// Builds what filters need (the old service's own indexes are left alone), and lets tombstones expire as set.
     pub(super) async fn prepare_queries(&self) -> Result<(), PortError> {
-        let compound = |field: &str| IndexModel::builder().keys(doc! {field: 1, "id": 1}).build();
-        self.build(vec![compound("userId"), compound("action"), compound("timestamp")])
+        let index = |keys: Document| IndexModel::builder().keys(keys).build();
+        let of_filters = [
+            doc! {"userId": 1, "id": 1},
+            doc! {"action": 1, "id": 1},
+            doc! {"timestamp": 1, "id": 1},
+            doc! {"action": 1, "timestamp": 1, "id": 1},
+        ];
+        self.build(of_filters.map(index).into())
             .await
             .map_err(|failure| failure.while_trying("build the indexes for filters"))?;
         let days = self.options.tombstone_days;
@@ -82,7 +88,7 @@ impl MongoStore {
             .map_err(|failure| failure.while_trying("set how long tombstones are kept"))
     }
 
-    async fn build(&self, models: Vec<IndexModel>) -> Result<(), Failure> {
+    pub(super) async fn build(&self, models: Vec<IndexModel>) -> Result<(), Failure> {
         self.call(BUILD_PATIENCE, |handles| async move { handles.logs().create_indexes(models).await.map(|_| ()) })
             .await
     }

@@ -25,6 +25,7 @@ mod handles;
 mod import;
 mod indexes;
 mod ledger;
+mod metadata_indexes;
 mod options;
 #[doc(hidden)]
 pub mod raw;

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use mongodb::{error::ErrorKind, options::ConnectionString};
 
+use crate::domain::MetadataPath;
+
 /// The old service's database, used where the URI names none.
 const DEFAULT_DATABASE: &str = "eyeGoDB";
 const MAX_DATABASE_BYTES: usize = 63;
@@ -17,6 +19,7 @@ pub struct MongoOptions {
     pub(super) database: String,
     pub(super) tombstone_days: u32,
     pub(super) count_lease: Duration,
+    pub(super) metadata_indexes: Option<Vec<MetadataPath>>,
 }
 
 /// Why a URI is none. The text never holds any part of the user name or password.
@@ -33,13 +36,19 @@ impl MongoOptions {
         if database.contains('.') || database.len() > MAX_DATABASE_BYTES {
             return Err(InvalidMongoUri("the database name must have no dot and at most 63 bytes".to_owned()));
         }
-        Ok(Self { uri, database, tombstone_days, count_lease: COUNT_LEASE })
+        Ok(Self { uri, database, tombstone_days, count_lease: COUNT_LEASE, metadata_indexes: None })
     }
 
     /// After how long what a process had open is recounted, where the process does not say any more that it lives.
     #[must_use]
     pub fn with_count_lease(self, lease: Duration) -> Self {
         Self { count_lease: lease, ..self }
+    }
+
+    /// The paths of metadata that are to have an index, and no others. Where nothing is said, what is there stays.
+    #[must_use]
+    pub fn with_metadata_indexes(self, paths: Vec<MetadataPath>) -> Self {
+        Self { metadata_indexes: Some(paths), ..self }
     }
 
     pub fn database(&self) -> &str {

@@ -86,6 +86,7 @@ impl MongoStore {
             // read without them.
             self.persist(Self::prepare_queries, |_| {}).await;
             self.persist(Self::complete_counts, |_| {}).await;
+            self.persist(Self::prepare_metadata_indexes, |_| {}).await;
             self.reach().lost().await;
         }
     }
