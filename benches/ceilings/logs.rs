@@ -2,8 +2,8 @@
 
 use eyego::{
     domain::{
-        Action, Event, EventId, FieldRules, LogFields, LogId, NewLog, NumberedEvent, Timestamp, UserId, ports::Clock, read_text,
-        read_timestamp,
+        Action, Event, EventId, FieldRules, LogFields, LogId, NewLog, NumberedEvent, Timestamp, UserId, ports::Clock,
+        read_text, read_timestamp,
     },
     infrastructure::clock::SystemClock,
 };

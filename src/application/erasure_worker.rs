@@ -17,7 +17,7 @@ use crate::domain::{
 };
 
 /// How many logs a step erases.
-const STEP: u32 = 500;
+const STEP: u32 = 2000;
 /// A rest is as long as the step before it, but not shorter.
 const SHORTEST_REST: Duration = Duration::from_millis(10);
 /// How often an idle worker looks for jobs.

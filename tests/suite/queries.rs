@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use eyego::domain::{
-    ActivityLog, Count, Event, From, LogFilter, LogId, LogQuery, Metadata, MetadataMatch, MetadataPath, NewLog, Order, Place,
+    ActivityLog, Count, Event, From, LogFilter, LogId, LogQuery, Metadata, MetadataMatch, MetadataPath, NewLog, Order,
+    Place,
     ports::{DeleteOutcome, LogRepository},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};

@@ -87,10 +87,18 @@ pub(super) struct Conditions {
 
 impl Conditions {
     pub(super) fn of(filter: &LogFilter) -> Self {
+        // A plus keeps SQLite from entering by an index of the column: a user has fewer logs than an action.
+        Self::of_filter(filter, if filter.user_ids.is_empty() { "" } else { "+" })
+    }
+
+    /// Where it is said by which index they are found.
+    pub(super) fn of_entered(filter: &LogFilter) -> Self {
+        Self::of_filter(filter, "")
+    }
+
+    fn of_filter(filter: &LogFilter, plus: &str) -> Self {
         let mut all = Self::default();
         all.add_any("user_id", &filter.user_ids);
-        // A plus keeps SQLite from entering by an index of the column: a user has fewer logs than an action.
-        let plus = if filter.user_ids.is_empty() { "" } else { "+" };
         all.add_actions(plus, filter);
         for (comparison, bound) in [(">=", filter.from), ("<=", filter.to)] {
             if let Some(bound) = bound {
@@ -108,7 +116,7 @@ impl Conditions {
 
     /// Of the logs that the index has, which is joined to them.
     pub(super) fn of_hits(hits: &Hits, filter: &LogFilter) -> Self {
-        let mut all = Self::of(filter);
+        let mut all = Self::of_entered(filter);
         all.add("number = ?", [hits.number]);
         all.add("value = ?", [hits.value.clone()]);
         Self { of_hits: true, ..all }

@@ -167,8 +167,7 @@ fn forget(connection: &Connection, number: i64) -> rusqlite::Result<()> {
 }
 
 fn build(connection: &Connection, number: i64, path: Option<&MetadataPath>, next_id: i64) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, metadata FROM logs WHERE id >= ? ORDER BY id LIMIT ?")?;
+    let mut statement = connection.prepare_cached("SELECT id, metadata FROM logs WHERE id >= ? ORDER BY id LIMIT ?")?;
     let mut rows = statement.query([next_id, AT_ONCE])?;
     let (mut looked_at, mut next_id) = (0, next_id);
     while let Some(row) = rows.next()? {

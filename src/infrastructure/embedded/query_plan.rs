@@ -1,7 +1,7 @@
 //! By which way the logs that a filter selects are found. SQLite knows nothing of how they are spread; the kept counts
 //! do.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     kept_counts::{Extent, logs_of_actions},
@@ -9,6 +9,9 @@ use super::{
     metadata_index::Hits,
 };
 use crate::domain::{LogFilter, Order, Span};
+
+/// How many of a user's logs are looked at to see how frequent they are.
+const SAMPLE: u64 = 200;
 
 /// Where the walk over the logs goes along.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,20 +57,22 @@ impl Plan {
     ) -> rusqlite::Result<Option<Self>> {
         let span = Span::of(filter);
         let has_window = span != Span::ALL;
-        if filter.event_id.is_some() || (!has_window && !filter.user_ids.is_empty()) {
-            return Ok(Some(Self::OPEN));
-        }
         let by_time = order.is_by_timestamp();
         let by_one_action = filter.actions.len() == 1 && filter.action_prefix.is_none();
+        let of_both = by_one_action && !by_time && filter.user_ids.len() == 1;
+        if filter.event_id.is_some() || (!has_window && !filter.user_ids.is_empty() && !of_both) {
+            return Ok(Some(Self::OPEN));
+        }
         let in_order = filter.takes_every_action() || (by_one_action && !by_time);
         let hits = if filter.user_ids.is_empty() { Hits::of(connection, filter)? } else { None };
-        if !has_window && in_order && hits.is_none() {
+        if !has_window && !of_both && in_order && hits.is_none() {
             return Ok(Some(Self::OPEN));
         }
         let Some(window) = Extent::of(connection, span)? else { return Ok(None) };
         let ids = has_window.then_some((window.first_id, window.last_id));
         if !filter.user_ids.is_empty() {
-            return Ok(Some(Self { entry: Entry::Any, ids }));
+            let by_action = of_both && action_is_rarer(connection, filter, order, window)?;
+            return Ok(Some(Self { entry: if by_action { Entry::ByAction } else { Entry::Any }, ids }));
         }
         if let Some(hits) = hits
             && (!by_time || hits.are_few(connection)?)
@@ -95,7 +100,8 @@ impl Plan {
     pub(super) fn conditions(&self, filter: &LogFilter) -> Conditions {
         let mut all = match &self.entry {
             Entry::ByMetadata(hits) => Conditions::of_hits(hits, filter),
-            _ => Conditions::of(filter),
+            Entry::Any => Conditions::of(filter),
+            Entry::ById | Entry::ByAction | Entry::ByTime => Conditions::of_entered(filter),
         };
         if let Some((first, last)) = self.ids {
             all.add_id(">=", first);
@@ -103,6 +109,31 @@ impl Plan {
         }
         all
     }
+}
+
+/// Whether the user has more logs than the action where the walk begins, by how far the first of his lie apart.
+fn action_is_rarer(
+    connection: &Connection,
+    filter: &LogFilter,
+    order: Order,
+    window: Extent,
+) -> rusqlite::Result<bool> {
+    let (begin, direction) = match order.is_descending() {
+        true => (window.last_id, "DESC"),
+        false => (window.first_id, "ASC"),
+    };
+    let sql = format!(
+        "SELECT id FROM logs WHERE user_id = ? AND id >= ? AND id <= ? ORDER BY id {direction} LIMIT 1 OFFSET {SAMPLE}"
+    );
+    let sample: Option<i64> = connection
+        .prepare_cached(&sql)?
+        .query_row(params![filter.user_ids.first(), window.first_id, window.last_id], |row| row.get(0))
+        .optional()?;
+    let Some(sample) = sample else { return Ok(false) };
+    let of_action = logs_of_actions(connection, filter)?;
+    // One in so many logs is the user's, one in so many has the action.
+    let user = sample.abs_diff(begin) / SAMPLE;
+    Ok(scaled(1, window.width(), of_action) > user)
 }
 
 /// How many rows each way looks at, if the logs that match are spread evenly between the ids of their time.

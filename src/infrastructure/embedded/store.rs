@@ -34,6 +34,9 @@ use crate::{
 };
 
 const READERS: usize = 4;
+/// In KiB, as SQLite wants it: negative. A batch touches pages all over the index of users; those that do not stay in
+/// memory are written and read once more.
+const WRITER_CACHE: i32 = -16_384;
 const MILLIS_PER_DAY: i64 = 86_400_000;
 
 /// The store of one process.
@@ -75,6 +78,7 @@ impl EmbeddedStore {
         let StoreOptions { clock, tombstone_days, queue, alarm } = options;
         let file = folder.logs_file();
         let failed = |error| FolderError::database(&file, error);
+        connection.pragma_update(None, "cache_size", WRITER_CACHE).map_err(failed)?;
         ledger_rows::open(&connection, queue.first).map_err(failed)?;
         if tombstone_days > 0 {
             let age = i64::from(tombstone_days) * MILLIS_PER_DAY;
