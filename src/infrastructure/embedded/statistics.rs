@@ -26,7 +26,7 @@ impl LogStatistics for EmbeddedStore {
                     return top_actions(connection, &filter, most);
                 }
                 let mut tops = TopGroups::new(most);
-                each_group(connection, &filter, by, Entry::Any, |value, count| tops.push(Some(value), count))?;
+                each_group(connection, &filter, by, &Entry::Any, |value, count| tops.push(Some(value), count))?;
                 Ok(tops.finish())
             })
             .await
@@ -35,13 +35,13 @@ impl LogStatistics for EmbeddedStore {
 
 fn histogram(connection: &Connection, filter: &LogFilter, grain: i64) -> rusqlite::Result<Vec<Slot>> {
     if grain != QUARTER_HOUR || !filter.is_of_actions() {
-        return slots_of_logs(connection, filter, grain, Entry::Any);
+        return slots_of_logs(connection, filter, grain, &Entry::Any);
     }
     let (before, whole, behind) = Span::of(filter).split(QUARTER_HOUR);
     let part = |span: Span| match span.is_empty() {
         true => Ok(Vec::new()),
         // The stretch is short, whatever else is asked for.
-        false => slots_of_logs(connection, &span.select(filter), grain, Entry::ByTime),
+        false => slots_of_logs(connection, &span.select(filter), grain, &Entry::ByTime),
     };
     let mut slots = part(before)?;
     slots.extend(slots_of_counts(connection, filter, whole)?);
@@ -75,7 +75,12 @@ fn numbered(condition: &str) -> String {
     parts.enumerate().fold(first, |text, (index, part)| format!("{text}?{}{part}", index + 1))
 }
 
-fn slots_of_logs(connection: &Connection, filter: &LogFilter, grain: i64, entry: Entry) -> rusqlite::Result<Vec<Slot>> {
+fn slots_of_logs(
+    connection: &Connection,
+    filter: &LogFilter,
+    grain: i64,
+    entry: &Entry,
+) -> rusqlite::Result<Vec<Slot>> {
     let (condition, values) = Conditions::of(filter).with([]);
     let table = entry.table();
     let sql = format!(
@@ -108,7 +113,7 @@ fn top_actions(connection: &Connection, filter: &LogFilter, most: u32) -> rusqli
         each_counted_action(connection, "quarter_action_counts", filter, quarters, &mut add)?;
         for rest in [before, behind] {
             if !rest.is_empty() {
-                each_group(connection, &rest.select(filter), GroupBy::Action, Entry::ByTime, &mut add)?;
+                each_group(connection, &rest.select(filter), GroupBy::Action, &Entry::ByTime, &mut add)?;
             }
         }
     }
@@ -138,7 +143,7 @@ fn each_group(
     connection: &Connection,
     filter: &LogFilter,
     by: GroupBy,
-    entry: Entry,
+    entry: &Entry,
     add: impl FnMut(String, u64),
 ) -> rusqlite::Result<()> {
     let column = match by {
