@@ -15,7 +15,7 @@ use eyego::{
 };
 
 /// As the worker does.
-const BATCH: u64 = 10_000;
+const BATCH: u64 = 5000;
 
 pub(crate) async fn fill(folder: &Path, total: u64, times: Times) {
     let engine = EmbeddedEngine::open(folder, Arc::new(SystemClock), 0).unwrap();

@@ -4,6 +4,7 @@ pub mod erasure_service;
 pub mod erasure_worker;
 pub mod health_service;
 pub mod ingestion;
+pub mod intake_pressure;
 pub mod lag_watch;
 pub mod ledger_service;
 pub mod log_service;

@@ -21,7 +21,7 @@ use crate::{
 
 /// Its one writing thread takes one batch at a time. Each transaction writes every page of the indexes that it touches
 /// once: a large one touches hardly more of them than a small one.
-const PACE: Pace = Pace { records: 10_000, bytes: 4 << 20, in_flight: NonZeroUsize::MIN };
+const PACE: Pace = Pace { records: 5000, bytes: 4 << 20, in_flight: NonZeroUsize::MIN };
 
 pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>) -> Result<BackendParts, StartError> {
     // A limit on the size of files is met like a full disk, not with the end of the process.
@@ -40,6 +40,7 @@ pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>
         dead_letters: store.clone(),
         accountant: None,
         pace: PACE,
+        pressure: around.pressure.clone(),
         signal: around.signal.clone(),
         progress: around.progress.clone(),
         stop: around.lifecycle.stop_token(),

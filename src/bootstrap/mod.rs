@@ -30,6 +30,7 @@ use crate::{
         erasure_service::{ErasureParts, ErasureService, PreviewLimits},
         erasure_worker::ErasureWorker,
         health_service::{HealthParts, HealthService},
+        intake_pressure::IntakePressure,
         lag_watch::LagWatch,
         ledger_service::LedgerService,
         log_service::{LogService, Reading},
@@ -93,6 +94,7 @@ struct Surroundings<'a> {
     settings: &'a Settings,
     lifecycle: &'a Lifecycle,
     clock: Arc<dyn Clock>,
+    pressure: IntakePressure,
     signal: StoredSignal,
     progress: WorkerProgress,
 }
@@ -167,6 +169,7 @@ impl Application {
             settings: &settings,
             lifecycle: &lifecycle,
             clock: Arc::new(SystemClock),
+            pressure: IntakePressure::default(),
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
         };
@@ -226,7 +229,7 @@ impl Application {
 }
 
 async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surroundings<'_>) -> Closing {
-    let Surroundings { settings, lifecycle, clock, signal, .. } = around;
+    let Surroundings { settings, lifecycle, clock, pressure, signal, .. } = around;
     let http = &settings.http;
     let has_api = settings.role != Role::Worker;
     let bus_stop = parts.bus_stop;
@@ -263,7 +266,7 @@ async fn serve_http(listener: TcpListener, parts: BackendParts, around: Surround
         exports: Arc::new(exports),
         erasure: Arc::new(ErasureService::new(erasure, Arc::clone(&clock), previews)),
         logs: Arc::new(LogService::new(
-            parts.publisher,
+            pressure.count(parts.publisher),
             parts.repository,
             clock,
             signal,

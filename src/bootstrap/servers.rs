@@ -8,6 +8,7 @@ use super::{BackendParts, StartError, Surroundings, metadata_indexes, worker};
 use crate::{
     application::{
         ingestion::{Accountant, DeadLetterChain, Pace, WorkerParts, takeover::Takeover},
+        intake_pressure::IntakePressure,
         ledger_service::LedgerService,
         progress::WorkerProgress,
         stored_signal::StoredSignal,
@@ -117,6 +118,7 @@ pub(super) async fn build(
                 store,
                 start: start_at(kafka.start.as_ref()).ok().flatten(),
                 waiting,
+                pressure: around.pressure.clone(),
                 signal: around.signal.clone(),
                 progress: around.progress.clone(),
                 stop: lifecycle.stop_token(),
@@ -153,6 +155,7 @@ struct Worker {
     accountant: Accountant,
     start: Option<StartAt>,
     waiting: StatusCell,
+    pressure: IntakePressure,
     signal: StoredSignal,
     progress: WorkerProgress,
     stop: CancellationToken,
@@ -182,6 +185,7 @@ impl Worker {
             dead_letters: Arc::new(self.letters),
             accountant: Some(self.accountant),
             pace: PACE,
+            pressure: self.pressure,
             signal: self.signal,
             progress: self.progress,
             stop: self.stop,

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use eyego::{
     application::{
         ingestion::{Accountant, IngestionWorker, Pace, StepOutcome, WorkerParts},
+        intake_pressure::IntakePressure,
         progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
@@ -187,6 +188,7 @@ impl Pipeline {
             repository: flaky.clone(),
             accountant: None,
             pace: Pace { records: 1000, bytes: 1 << 20, in_flight: self.in_flight },
+            pressure: IntakePressure::default(),
             dead_letters: flaky,
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
@@ -299,6 +301,7 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
         dead_letters: down,
         accountant: None,
         pace: Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
+        pressure: IntakePressure::default(),
         signal: StoredSignal::default(),
         progress: WorkerProgress::default(),
         stop: stop.clone(),
@@ -339,6 +342,7 @@ async fn a_worker_that_cannot_count_says_so_until_it_can() {
         dead_letters: pipeline.store.clone(),
         accountant: Some(Accountant::new(ledger.clone(), pipeline.queue.clone())),
         pace: Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
+        pressure: IntakePressure::default(),
         signal: StoredSignal::default(),
         progress: progress.clone(),
         stop: CancellationToken::new(),

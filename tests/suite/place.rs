@@ -10,6 +10,7 @@ use std::{
 use eyego::{
     application::{
         ingestion::{IngestionWorker, Pace, StepOutcome, WorkerParts},
+        intake_pressure::IntakePressure,
         progress::WorkerProgress,
         stored_signal::StoredSignal,
     },
@@ -118,6 +119,7 @@ impl Place {
             dead_letters: self.engine().store.clone(),
             accountant: None,
             pace: Pace { records: 1000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
+            pressure: IntakePressure::default(),
             signal: StoredSignal::default(),
             progress: WorkerProgress::default(),
             stop: CancellationToken::new(),

@@ -8,6 +8,7 @@ use futures_util::{
     future::{BoxFuture, FutureExt},
     stream::{FuturesOrdered, StreamExt},
 };
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -19,7 +20,7 @@ use super::{
     sink::{IngestionError, Interruptible, Sink, pause, retry},
 };
 use crate::{
-    application::{progress::WorkerProgress, stored_signal::StoredSignal},
+    application::{intake_pressure::IntakePressure, progress::WorkerProgress, stored_signal::StoredSignal},
     domain::{
         Timestamp,
         ports::{Batch, BatchLimits, Checkpoint, DeadLetters, Delivery, ErrorChain, EventSource, LogRepository},
@@ -42,6 +43,12 @@ const FEW: usize = 8;
 /// How much time: a store spends most of a small batch on what every batch costs.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// While requests wait for the bus, the worker beside them rests so many times as long as it has worked: what it leaves
+/// is safe on the bus, and it catches up faster than it fell behind.
+const REST: u32 = 2;
+/// However slow a store is.
+const LONGEST_REST: Duration = Duration::from_millis(500);
+
 /// What a worker works with.
 pub struct WorkerParts {
     pub source: Box<dyn EventSource>,
@@ -50,6 +57,8 @@ pub struct WorkerParts {
     /// `None` where the store counts in the very transaction that stores.
     pub accountant: Option<Accountant>,
     pub pace: Pace,
+    /// While it is high the worker rests longer than it works.
+    pub pressure: IntakePressure,
     pub signal: StoredSignal,
     pub progress: WorkerProgress,
     /// Ends the worker after the step in hand, or during a retry.
@@ -80,6 +89,10 @@ pub struct IngestionWorker {
     sink: Sink,
     accountant: Option<Accountant>,
     pace: Pace,
+    pressure: IntakePressure,
+    /// When the store was last given something to do, having had nothing; and for how long it had then.
+    begun: Instant,
+    worked: Duration,
     /// The last batch was more than a few records.
     busy: bool,
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
@@ -94,12 +107,16 @@ pub struct IngestionWorker {
 
 impl IngestionWorker {
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { source, repository, dead_letters, accountant, pace, signal, progress, stop } = parts;
+        let WorkerParts { source, repository, dead_letters, accountant, pace, pressure, signal, progress, stop } =
+            parts;
         Self {
             source,
             sink: Sink { repository, dead_letters, progress: progress.clone(), stop: stop.clone() },
             accountant,
             pace,
+            pressure,
+            begun: Instant::now(),
+            worked: Duration::ZERO,
             busy: false,
             storing: FuturesOrdered::new(),
             oldest: VecDeque::new(),
@@ -134,10 +151,12 @@ impl IngestionWorker {
     /// # Errors
     /// As for [`IngestionWorker::run`].
     pub async fn step(&mut self) -> Result<StepOutcome, IngestionError> {
+        self.give_way().await;
         loop {
             let idle = self.storing.is_empty();
             let Pace { records, bytes, in_flight } = self.pace;
-            let room = self.storing.len() < in_flight.get() && !self.stop.is_cancelled();
+            let in_flight = if self.pressure.is_high() { 1 } else { in_flight.get() };
+            let room = self.storing.len() < in_flight && !self.stop.is_cancelled();
             if idle && !room {
                 return Ok(StepOutcome::Interrupted);
             }
@@ -167,10 +186,20 @@ impl IngestionWorker {
         }
     }
 
+    async fn give_way(&mut self) {
+        if self.storing.is_empty() && self.pressure.is_high() {
+            let rest = (REST * std::mem::take(&mut self.worked)).min(LONGEST_REST);
+            self.stop.run_until_cancelled(sleep(rest)).await;
+        }
+    }
+
     /// Numbers the batch and sends it on its way; `false` when asked to stop meanwhile.
     async fn begin(&mut self, batch: Batch) -> Result<bool, IngestionError> {
         let Batch { deliveries, checkpoint } = batch;
         let records = deliveries.len();
+        if self.storing.is_empty() {
+            self.begun = Instant::now();
+        }
         self.oldest.push_back(oldest_of(&deliveries));
         self.show_progress();
         let Some(numbered) = self.sink.number_all(deliveries).await? else { return Ok(false) };
@@ -197,6 +226,7 @@ impl IngestionWorker {
                 }
             }
         }
+        self.worked = self.begun.elapsed();
         self.oldest.pop_front();
         self.show_progress();
         Ok(StepOutcome::Done(records))
