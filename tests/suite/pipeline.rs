@@ -316,6 +316,40 @@ async fn an_interrupted_worker_commits_nothing_it_has_not_stored() {
     assert_eq!(pipeline.stored().await.len(), 1);
 }
 
+/// Takes events and never says what became of them.
+struct Silent;
+
+#[async_trait]
+impl EventPublisher for Silent {
+    async fn publish(&self, _: Vec<Event>) -> Vec<PublishOutcome> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_gives_way_to_requests_stores_everything_all_the_same() {
+    let pipeline = Pipeline::new(0);
+    pipeline.publish(&some_events(300)).await;
+    let pressure = IntakePressure::default();
+    let mut worker = IngestionWorker::new(WorkerParts {
+        source: pipeline.queue.source().await.unwrap(),
+        repository: pipeline.store.clone(),
+        dead_letters: pipeline.store.clone(),
+        accountant: None,
+        pace: Pace { records: 20, bytes: 1 << 20, in_flight: NonZeroUsize::MIN },
+        pressure: pressure.clone(),
+        signal: StoredSignal::default(),
+        progress: WorkerProgress::default(),
+        stop: CancellationToken::new(),
+    });
+    let publisher = pressure.count(Arc::new(Silent));
+    let mut waiting = publisher.publish(some_events(100));
+    assert!(futures_util::poll!(&mut waiting).is_pending() && pressure.is_high());
+    while worker.step().await.unwrap() != StepOutcome::Idle {}
+    assert!(pressure.is_high());
+    assert_eq!(pipeline.stored().await.len(), 300);
+}
+
 /// Refuses every write until it is mended.
 #[derive(Default)]
 struct ReadOnlyLedger(AtomicBool);

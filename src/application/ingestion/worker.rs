@@ -46,6 +46,8 @@ const GATHER: Duration = Duration::from_millis(20);
 /// While requests wait for the bus, the worker beside them rests so many times as long as it has worked: what it leaves
 /// is safe on the bus, and it catches up faster than it fell behind.
 const REST: u32 = 2;
+/// Unless it has dealt with less than one in so many of those that came meanwhile.
+const LEAST_SHARE: u64 = 4;
 /// However slow a store is.
 const LONGEST_REST: Duration = Duration::from_millis(500);
 
@@ -90,6 +92,9 @@ pub struct IngestionWorker {
     accountant: Option<Accountant>,
     pace: Pace,
     pressure: IntakePressure,
+    /// How many events had come, and have been dealt with here, since the last look at the pressure.
+    came_before: u64,
+    dealt_with: u64,
     /// When the store was last given something to do, having had nothing; and for how long it had then.
     begun: Instant,
     worked: Duration,
@@ -115,6 +120,8 @@ impl IngestionWorker {
             accountant,
             pace,
             pressure,
+            came_before: 0,
+            dealt_with: 0,
             begun: Instant::now(),
             worked: Duration::ZERO,
             busy: false,
@@ -187,8 +194,13 @@ impl IngestionWorker {
     }
 
     async fn give_way(&mut self) {
-        if self.storing.is_empty() && self.pressure.is_high() {
-            let rest = (REST * std::mem::take(&mut self.worked)).min(LONGEST_REST);
+        if !self.storing.is_empty() || !self.pressure.is_high() {
+            return;
+        }
+        let came_before = std::mem::replace(&mut self.came_before, self.pressure.came());
+        let came = self.came_before.saturating_sub(came_before);
+        if LEAST_SHARE * std::mem::take(&mut self.dealt_with) >= came {
+            let rest = (REST * self.worked).min(LONGEST_REST);
             self.stop.run_until_cancelled(sleep(rest)).await;
         }
     }
@@ -227,6 +239,7 @@ impl IngestionWorker {
             }
         }
         self.worked = self.begun.elapsed();
+        self.dealt_with += records as u64;
         self.oldest.pop_front();
         self.show_progress();
         Ok(StepOutcome::Done(records))
