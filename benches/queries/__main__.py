@@ -128,6 +128,8 @@ class Bench:
             self.ask("mongo", service)
 
     def ask(self, backend, service):
+        # What was just loaded is on its way to the disk, and would be waited for here.
+        os.sync()
         stage(f"asking, {backend}")
         client = Client(service.url)
         for name, path, _ in questions():
