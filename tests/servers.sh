@@ -7,6 +7,7 @@
 #
 # Exit 3: something is missing that cannot be installed here; the command to run is named.
 # Programs are kept under ${EYEGO_TEST_CACHE:-target/servers/cache}, data and logs under target/servers/run.
+# MongoDB has a cache of ${MONGO_CACHE_GB:-0.5} GB.
 # Sourced, it only defines its functions, so that other scripts can run several brokers or mongods.
 set -euo pipefail
 
@@ -242,7 +243,7 @@ start_mongod() {
     port=$(port_of "$name" client)
     mkdir -p "$RUN/$name/data"
     launch "$name" "$CACHE/mongod" --dbpath "$RUN/$name/data" --port "$port" --bind_ip 127.0.0.1 --nounixsocket \
-        --replSet rs0 --wiredTigerCacheSizeGB 0.5 --setParameter enableTestCommands=1 "$@"
+        --replSet rs0 --wiredTigerCacheSizeGB "${MONGO_CACHE_GB:-0.5}" --setParameter enableTestCommands=1 "$@"
     await "$name" 60 mongo_answers "$name"
 }
 
