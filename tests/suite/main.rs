@@ -39,6 +39,7 @@ mod mongo;
 mod mongo_away;
 mod mongo_counts;
 mod mongo_faults;
+mod mongo_id_bounds;
 mod mongo_ledger;
 mod mongo_old_data;
 mod mongo_old_export;

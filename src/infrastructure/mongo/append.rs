@@ -10,7 +10,7 @@ use bson::{Binary, RawDocumentBuf, doc};
 use mongodb::{ClientSession, error::ErrorKind, options::ReadConcern};
 
 use super::{
-    counts::{Change, quarter_of},
+    counts::{Change, Ids, Quarters, quarter_of},
     document, error,
     handles::Handles,
     store::MongoStore,
@@ -33,7 +33,7 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
         return Ok(Vec::new());
     }
     let known = store.rules_of_late(RULES_AGE).await?;
-    let counting = store.counting(batch.iter().map(quarter).collect()).await?;
+    let counting = store.counting(quarters(batch)).await?;
     let Inserted { mut outcomes, mut doubtful } = insert_by(store, batch, &known.rules).await?;
     if known.at.elapsed() > RULES_HOLD {
         let now = store.rules_of_late(Duration::ZERO).await?;
@@ -58,6 +58,15 @@ pub(super) async fn append(store: &MongoStore, batch: &[NumberedEvent]) -> Resul
     let stored = of_batch().filter(|(outcome, _)| **outcome == AppendOutcome::Stored);
     counting.settle(stored.map(|(_, numbered)| one_more(numbered)), doubtful);
     Ok(outcomes)
+}
+
+fn quarters(batch: &[NumberedEvent]) -> Quarters {
+    let mut quarters = Quarters::new();
+    for numbered in batch {
+        let ids = quarters.entry(quarter(numbered)).or_insert(Ids::NONE);
+        *ids = ids.and(Ids::of(numbered.id));
+    }
+    quarters
 }
 
 fn quarter(numbered: &NumberedEvent) -> i64 {

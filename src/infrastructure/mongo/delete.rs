@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::RawBson};
 
 use super::{
-    counts::{Change, quarter_of},
+    counts::{Change, Ids, quarter_of},
     document,
     erasure_rules::time,
     find,
@@ -67,7 +67,8 @@ async fn bury(store: &MongoStore, event_id: EventId) -> Result<Option<DeleteOutc
 async fn remove(store: &MongoStore, log: &RawDocument) -> Result<DeleteOutcome, PortError> {
     let key = Bson::try_from(RawBson::from(log.get("_id").ok().flatten().unwrap_or(RawBsonRef::Null)))
         .map_err(|error| PortError::corrupt("the key of the log cannot be read").caused_by(error))?;
-    let counting = store.counting(one_less(log).map(|change| change.quarter).into_iter().collect()).await?;
+    let counting =
+        store.counting(one_less(log).map(|change| (change.quarter, Ids::NONE)).into_iter().collect()).await?;
     let removed =
         store.call(PATIENCE, |handles| async move { handles.logs().delete_one(doc! {"_id": key}).await }).await;
     match removed {

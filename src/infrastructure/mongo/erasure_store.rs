@@ -9,7 +9,7 @@ use mongodb::options::{ReadConcern, ReturnDocument};
 use uuid::Uuid;
 
 use super::{
-    counts::Change,
+    counts::{Change, Ids},
     delete::one_less,
     document::integer,
     erasure_rules::{date, key, time},
@@ -147,7 +147,7 @@ impl ErasureStore for MongoStore {
         let none = Place { timestamp: None, id: LogId::new(i64::MIN) };
         let last = found.iter().rev().find_map(|document| place(document)).or(request.after).unwrap_or(none);
         let changes: Vec<Change<'_>> = found.iter().filter_map(|document| one_less(document)).collect();
-        let counting = self.counting(changes.iter().map(|change| change.quarter).collect()).await?;
+        let counting = self.counting(changes.iter().map(|change| (change.quarter, Ids::NONE)).collect()).await?;
         let keys: Vec<Bson> = found.iter().filter_map(|document| key_of(document)).collect();
         let erased = match keys.is_empty() {
             true => 0,

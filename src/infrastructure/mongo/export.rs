@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bson::{Document, RawDocument, doc};
 
 use super::{
+    counts::Ids,
     document,
-    filter::of_filter_and,
-    find::{GRACE, PATIENCE},
+    filter::{of_filter_and, within},
+    find::{GRACE, PATIENCE, ids_of},
     handles::Handles,
     store::MongoStore,
 };
@@ -33,9 +34,13 @@ impl LogExport for MongoStore {
 
     async fn part(&self, query: &ExportQuery) -> Result<ExportPart, PortError> {
         let query = query.clone();
+        let knows_ids = self.counts().know_ids();
         self.call(query.max_time + GRACE, move |handles| async move {
             match query.range.clone() {
-                ExportRange::Numbered { from, to } => numbered(&handles, &query, from, to).await,
+                ExportRange::Numbered { from, to } => {
+                    let ids = if knows_ids { ids_of(&handles, &query.filter, query.max_time).await? } else { None };
+                    numbered(&handles, &query, (from, to), ids).await
+                }
                 ExportRange::Unnumbered { after } => unnumbered(&handles, &query, after).await,
             }
         })
@@ -59,14 +64,15 @@ async fn newest(handles: &Handles) -> mongodb::error::Result<Option<LogId>> {
 async fn numbered(
     handles: &Handles,
     query: &ExportQuery,
-    from: LogId,
-    to: LogId,
+    (from, to): (LogId, LogId),
+    ids: Option<Ids>,
 ) -> mongodb::error::Result<ExportPart> {
     let range = match to.get().checked_add(1) {
         Some(end) => doc! {"$gte": from.get(), "$lt": end},
         None => doc! {"$gte": from.get(), "$lte": to.get()},
     };
-    let condition = of_filter_and(&query.filter, doc! {"id": range});
+    let within: Vec<Document> = [doc! {"id": range}].into_iter().chain(ids.into_iter().flat_map(within)).collect();
+    let condition = of_filter_and(&query.filter, doc! {"$and": within});
     // One more than is wanted tells where the rest begins.
     let mut most = query.rows + 1;
     loop {

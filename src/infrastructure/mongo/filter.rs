@@ -2,11 +2,11 @@
 
 use bson::{Bson, DateTime, Document, doc};
 
-use super::document;
+use super::{counts::Ids, document};
 use crate::domain::{From, LogFilter, LogQuery, MetadataMatch, MetadataNumber, Order, Place, Timestamp};
 
 /// By the filter, the place from where on, and the place up to which.
-pub(super) fn of_query(query: &LogQuery) -> Document {
+pub(super) fn of_query(query: &LogQuery, ids: Option<Ids>) -> Document {
     let mut conditions = conditions(&query.filter);
     if let From::After(place) = query.from {
         conditions.extend(behind(query.order, place));
@@ -14,6 +14,7 @@ pub(super) fn of_query(query: &LogQuery) -> Document {
     if let Some(up_to) = query.up_to {
         conditions.push(doc! {"id": {"$lte": up_to.get()}});
     }
+    conditions.extend(ids.into_iter().flat_map(within));
     all_of(conditions)
 }
 
@@ -47,6 +48,13 @@ fn conditions(filter: &LogFilter) -> Vec<Document> {
     all.extend(filter.event_id.map(|id| doc! {"_id": document::key(id)}));
     all.extend(filter.metadata.iter().map(has));
     all
+}
+
+/// A bound that is none would leave out ids that are no numbers.
+pub(super) fn within(ids: Ids) -> impl Iterator<Item = Document> {
+    let from = (ids.first != i64::MIN).then(|| doc! {"id": {"$gte": ids.first}});
+    let to = (ids.last != i64::MAX).then(|| doc! {"id": {"$lte": ids.last}});
+    from.into_iter().chain(to)
 }
 
 /// Equality where there is one value: only then does the index deliver the logs in the order of their ids.

@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 
-use super::{document, filter, handles::Handles, store::MongoStore, totals};
+use super::{
+    counts::{Ids, id_bounds},
+    document, filter,
+    handles::Handles,
+    store::MongoStore,
+    totals,
+};
 use crate::domain::{
-    ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, ports::PortError,
+    ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, Span, ports::PortError,
 };
 
 /// How long the server may work on reading one log; it gives up by itself then.
@@ -20,13 +26,31 @@ const MAX_SKIP: u64 = 1 << 53;
 
 pub(super) async fn find(store: &MongoStore, query: &LogQuery) -> Result<LogSlice, PortError> {
     let query = query.clone();
+    let knows_ids = store.counts().know_ids();
     store
-        .call(query.max_time + GRACE, move |handles| async move { slice(&handles, query).await })
+        .call(query.max_time + GRACE, move |handles| async move {
+            let bounded = knows_ids && !query.order.is_by_timestamp();
+            let ids = if bounded { ids_of(&handles, &query.filter, query.max_time).await? } else { None };
+            slice(&handles, query, ids).await
+        })
         .await
         .map_err(|failure| failure.while_trying("list logs"))
 }
 
-async fn slice(handles: &Handles, query: LogQuery) -> mongodb::error::Result<LogSlice> {
+/// Between which ids everything lies that the filter selects, where that is known and shortens the way.
+pub(super) async fn ids_of(
+    handles: &Handles,
+    filter: &LogFilter,
+    max_time: Duration,
+) -> mongodb::error::Result<Option<Ids>> {
+    let span = Span::of(filter);
+    if span == Span::ALL || span.is_empty() || filter.event_id.is_some() {
+        return Ok(None);
+    }
+    id_bounds(handles, span, max_time).await
+}
+
+async fn slice(handles: &Handles, query: LogQuery, ids: Option<Ids>) -> mongodb::error::Result<LogSlice> {
     let skip = match query.from {
         From::Offset(skip) => skip.min(MAX_SKIP),
         From::After(_) => 0,
@@ -35,7 +59,7 @@ async fn slice(handles: &Handles, query: LogQuery) -> mongodb::error::Result<Log
     let most = query.limit + 1;
     let mut cursor = handles
         .logs_to_read()
-        .find(filter::of_query(&query))
+        .find(filter::of_query(&query, ids))
         .sort(order(query.order))
         .skip(skip)
         .limit(i64::from(most))

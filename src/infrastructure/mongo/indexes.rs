@@ -82,6 +82,11 @@ impl MongoStore {
         self.build(of_filters.map(index).into())
             .await
             .map_err(|failure| failure.while_trying("build the indexes for filters"))?;
+        self.call(BUILD_PATIENCE, move |handles| async move {
+            handles.counts().create_index(index(doc! {"_id": 1, "f": 1, "l": 1})).await
+        })
+        .await
+        .map_err(|failure| failure.while_trying("build the index of the counts"))?;
         let days = self.options.tombstone_days;
         self.call(BUILD_PATIENCE, move |handles| async move { expire_tombstones(&handles, days).await })
             .await

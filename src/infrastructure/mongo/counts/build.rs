@@ -2,18 +2,24 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
 use futures_util::TryStreamExt;
 use tokio::time::sleep;
 
-use super::{marks::date, open::PATIENCE, quarter_of, recount::whole};
+use super::{
+    foreign::{self, FOREIGN},
+    marks::{Claim, date},
+    open::PATIENCE,
+    quarter_of,
+    recount::whole,
+};
 use crate::{
     domain::{QUARTER_HOUR, ports::PortError},
     infrastructure::mongo::{document::integer, erasure_rules::time, filter, handles::Handles, store::MongoStore},
 };
 
 /// What says that there are counts of all logs, among them.
-const COMPLETE: &str = "complete";
+pub(super) const COMPLETE: &str = "complete";
 /// How often what was gathered is added, and quarters in doubt are looked for.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 /// On a large store whatever has to look at every log takes its time.
@@ -30,9 +36,13 @@ impl MongoStore {
                 continue;
             }
             self.tend_open_quarters().await;
+            self.look_for_foreign_logs().await;
             loop {
                 match self.recount_some().await {
-                    Ok(true) => self.tend_open_quarters().await,
+                    Ok(true) => {
+                        self.tend_open_quarters().await;
+                        self.look_for_foreign_logs().await;
+                    }
                     Ok(false) => break,
                     Err(error) => {
                         tracing::debug!(%error, "quarters could not be recounted yet");
@@ -80,33 +90,37 @@ impl MongoStore {
             .call(PATIENCE, |handles| async move { handles.counts().find_one(doc! {"_id": COMPLETE}).await })
             .await
             .map_err(|failure| failure.while_trying("look at the counts"))?;
-        let undated = match complete {
-            Some(complete) => undated_of(&complete),
+        let (undated, foreign) = match complete {
+            Some(complete) => (undated_of(&complete), foreign::known(&complete)),
             None => self.doubt_all().await?,
         };
         self.counts().undated_is(undated != 0);
+        self.counts().foreign.known_is(foreign);
         self.counts().complete_is(true);
         Ok(())
     }
 
-    async fn doubt_all(&self) -> Result<i64, PortError> {
+    async fn doubt_all(&self) -> Result<(i64, Option<ObjectId>), PortError> {
         let failed = |failure: crate::infrastructure::mongo::error::Failure| failure.while_trying("count logs anew");
-        let quarters = self
+        let (quarters, foreign) = self
             .call(BUILD_PATIENCE, |handles| async move {
+                let foreign = foreign::newest(&handles).await?;
                 let mut quarters = quarters_of_counts(&handles).await?;
                 quarters.extend(quarters_of_logs(&handles).await?);
-                Ok(quarters)
+                Ok((quarters, foreign))
             })
             .await
             .map_err(failed)?;
         if !quarters.is_empty() {
             tracing::info!(quarters = quarters.len(), "logs are counted in the background");
         }
+        let quarters: Vec<Claim> = quarters.into_iter().map(Claim::of_any).collect();
         self.doubt(&quarters).await?;
         self.call(BUILD_PATIENCE, |handles| async move {
             let undated = undated(&handles).await?;
-            let complete = doc! {"$set": {"undated": undated}};
-            handles.counts().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await.map(|_| undated)
+            let complete = doc! {"$set": {"undated": undated, "ids": true, FOREIGN: foreign}};
+            handles.counts().update_one(doc! {"_id": COMPLETE}, complete).upsert(true).await?;
+            Ok((undated, foreign))
         })
         .await
         .map_err(failed)
@@ -116,6 +130,10 @@ impl MongoStore {
 /// Whether the server's own number of logs is that of the counts.
 async fn are_right(handles: &Handles) -> mongodb::error::Result<bool> {
     let Some(complete) = handles.counts().find_one(doc! {"_id": COMPLETE}).await? else { return Ok(true) };
+    // They are of before ids were kept.
+    if !complete.get_bool("ids").unwrap_or(false) {
+        return Ok(false);
+    }
     let figure = handles.logs().estimated_document_count().max_time(LOOK_TIME).await?;
     let sum = [doc! {"$group": {"_id": Bson::Null, "n": {"$sum": "$n"}}}];
     let sum: Vec<Document> = handles.counts().aggregate(sum).max_time(LOOK_TIME).await?.try_collect().await?;

@@ -15,6 +15,20 @@ const NOBODY: &str = "?";
 /// How many go in one command.
 const AT_ONCE: usize = 1000;
 
+/// A quarter whose logs are about to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) quarter: i64,
+    /// No log with a lower id is stored meanwhile; the highest number where none is stored at all.
+    pub(super) first_id: i64,
+}
+
+impl Claim {
+    pub(super) fn of_any(quarter: i64) -> Self {
+        Self { quarter, first_id: i64::MIN }
+    }
+}
+
 /// A mark as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Mark {
@@ -47,12 +61,12 @@ fn of_doubt(lease: Duration) -> Document {
 
 impl MongoStore {
     /// Leaves marks, or renews them.
-    pub(super) async fn mark(&self, owner: &str, quarters: &[i64]) -> Result<(), PortError> {
+    pub(super) async fn mark(&self, owner: &str, quarters: &[Claim]) -> Result<(), PortError> {
         for some in quarters.chunks(AT_ONCE) {
-            let mark = |quarter: &i64| {
+            let mark = |claim: &Claim| {
                 doc! {
-                    "q": {"_id": key(*quarter, owner)},
-                    "u": {"$currentDate": {"at": true}},
+                    "q": {"_id": key(claim.quarter, owner)},
+                    "u": {"$currentDate": {"at": true}, "$min": {"f": claim.first_id}},
                     "upsert": true,
                 }
             };
@@ -62,7 +76,7 @@ impl MongoStore {
         Ok(())
     }
 
-    pub(super) async fn doubt(&self, quarters: &[i64]) -> Result<(), PortError> {
+    pub(super) async fn doubt(&self, quarters: &[Claim]) -> Result<(), PortError> {
         self.mark(NOBODY, quarters).await
     }
 

@@ -1,7 +1,7 @@
 //! Quarters that this process has open, and what it has to add to their counts.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    marks::date,
+    foreign::Foreign,
+    ids::Ids,
+    marks::{Claim, date},
     tally::{Change, Tally},
 };
 use crate::{
@@ -31,6 +33,13 @@ const IDLE: Duration = Duration::from_secs(5);
 const MAX_OPEN: usize = 10_000;
 /// How many go in one command.
 const AT_ONCE: usize = 500;
+/// A mark allows ids so much lower than the first that it was left for: batches overtake each other.
+const OVERTAKING: i64 = 10_000;
+/// For how long it holds that nobody else has stored logs.
+const SEEN_OF_LATE: Duration = Duration::from_secs(5);
+
+/// The quarters of a change, and the ids that it may store there.
+pub(in crate::infrastructure::mongo) type Quarters = BTreeMap<i64, Ids>;
 
 /// What this process knows of the counts.
 #[derive(Debug)]
@@ -43,6 +52,8 @@ pub(in crate::infrastructure::mongo) struct Counts {
     turn: tokio::sync::Mutex<()>,
     are_complete: AtomicBool,
     has_undated: AtomicBool,
+    knew_ids: Mutex<Option<Instant>>,
+    pub(super) foreign: Foreign,
 }
 
 #[derive(Debug)]
@@ -55,6 +66,8 @@ struct Open {
 #[derive(Debug)]
 struct Quarter {
     epoch: i64,
+    /// The lowest id that the mark allows.
+    first_id: i64,
     /// How many changes are under way, of the logs or of the counts.
     users: usize,
     tally: Tally,
@@ -71,6 +84,8 @@ impl Counts {
             turn: tokio::sync::Mutex::new(()),
             are_complete: AtomicBool::new(false),
             has_undated: AtomicBool::new(false),
+            knew_ids: Mutex::new(None),
+            foreign: Foreign::default(),
         }
     }
 
@@ -94,6 +109,20 @@ impl Counts {
 
     pub(super) fn complete_is(&self, are_complete: bool) {
         self.are_complete.store(are_complete, Ordering::Release);
+        if !are_complete {
+            self.ids_are_known(false);
+        }
+    }
+
+    /// Whether the kept bounds of ids are those of all logs, as far as was seen of late.
+    pub(in crate::infrastructure::mongo) fn know_ids(&self) -> bool {
+        let knew_ids = *self.knew_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        knew_ids.is_some_and(|at| at.elapsed() < SEEN_OF_LATE)
+    }
+
+    pub(super) fn ids_are_known(&self, are_known: bool) {
+        let now = are_known.then(Instant::now);
+        *self.knew_ids.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     pub(super) fn has_open(&self, quarter: i64) -> bool {
@@ -104,19 +133,20 @@ impl Counts {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are open already are in use from now on; returns the others.
-    fn use_open(&self, quarters: &BTreeSet<i64>) -> Vec<i64> {
+    /// Where all of them are open they are in use from now on; else nothing has happened.
+    fn use_open(&self, quarters: &Quarters) -> bool {
         let mut open = self.open();
-        let missing: Vec<i64> = quarters.iter().copied().filter(|it| !open.quarters.contains_key(it)).collect();
-        if missing.is_empty() {
-            for quarter in quarters {
-                if let Some(quarter) = open.quarters.get_mut(quarter) {
-                    quarter.users += 1;
-                    quarter.used = Instant::now();
-                }
+        if !open.missing(quarters).is_empty() {
+            return false;
+        }
+        for (quarter, ids) in quarters {
+            if let Some(quarter) = open.quarters.get_mut(quarter) {
+                quarter.users += 1;
+                quarter.tally.reach(*ids);
+                quarter.used = Instant::now();
             }
         }
-        missing
+        true
     }
 
     fn is_overdue(&self) -> bool {
@@ -125,11 +155,25 @@ impl Counts {
     }
 }
 
+impl Open {
+    /// Those without a mark that allows what is to come.
+    fn missing(&self, quarters: &Quarters) -> Vec<Claim> {
+        let is_open = |quarter: &i64, first: i64| self.quarters.get(quarter).is_some_and(|it| it.first_id <= first);
+        let missing = quarters.iter().filter(|(quarter, ids)| !is_open(quarter, ids.first));
+        missing.map(|(quarter, ids)| Claim { quarter: *quarter, first_id: ids.first }).collect()
+    }
+
+    fn claims(&self, is_wanted: impl Fn(&Quarter) -> bool) -> Vec<Claim> {
+        let wanted = self.quarters.iter().filter(|(_, quarter)| is_wanted(quarter));
+        wanted.map(|(start, quarter)| Claim { quarter: *start, first_id: quarter.first_id }).collect()
+    }
+}
+
 /// A change of logs that is under way. Their quarters stay open until it is settled; where it never is, it is in doubt.
 #[derive(Debug)]
 pub(in crate::infrastructure::mongo) struct Counting<'a> {
     counts: &'a Counts,
-    quarters: BTreeSet<i64>,
+    quarters: Quarters,
     is_settled: bool,
 }
 
@@ -168,7 +212,7 @@ impl Counting<'_> {
 impl Drop for Counting<'_> {
     fn drop(&mut self) {
         let mut open = self.counts.open();
-        for quarter in &self.quarters {
+        for quarter in self.quarters.keys() {
             if let Some(quarter) = open.quarters.get_mut(quarter) {
                 quarter.users = quarter.users.saturating_sub(1);
                 quarter.is_doubtful |= !self.is_settled;
@@ -185,7 +229,7 @@ impl MongoStore {
     /// `Unavailable`: nothing must be changed.
     pub(in crate::infrastructure::mongo) async fn counting(
         &self,
-        quarters: BTreeSet<i64>,
+        quarters: Quarters,
     ) -> Result<Counting<'_>, PortError> {
         let counts = self.counts();
         if counts.is_overdue() {
@@ -195,21 +239,26 @@ impl MongoStore {
             }
         }
         loop {
-            let missing = counts.use_open(&quarters);
-            if missing.is_empty() {
+            if counts.use_open(&quarters) {
                 return Ok(Counting { counts, quarters, is_settled: false });
             }
             let _turn = counts.turn.lock().await;
+            // Somebody may have opened them meanwhile.
+            let missing = counts.open().missing(&quarters);
             self.open_quarters(missing).await?;
         }
     }
 
-    async fn open_quarters(&self, missing: Vec<i64>) -> Result<(), PortError> {
+    async fn open_quarters(&self, missing: Vec<Claim>) -> Result<(), PortError> {
         let counts = self.counts();
-        let missing: Vec<i64> = missing.into_iter().filter(|quarter| !counts.has_open(*quarter)).collect();
         if missing.is_empty() {
             return Ok(());
         }
+        let generous = |claim: Claim| match claim.first_id {
+            i64::MAX => claim,
+            first => Claim { first_id: first.saturating_sub(OVERTAKING), ..claim },
+        };
+        let missing: Vec<Claim> = missing.into_iter().map(generous).collect();
         if counts.open().quarters.len() + missing.len() > MAX_OPEN {
             self.write_counts().await;
             self.close_quarters(Duration::ZERO).await;
@@ -221,18 +270,23 @@ impl MongoStore {
         if open.quarters.is_empty() {
             open.renewed = begun;
         }
-        for start in missing {
-            let (epoch, is_crowded) = epochs.get(&start).copied().unwrap_or_default();
+        for Claim { quarter, first_id } in missing {
+            if let Some(quarter) = open.quarters.get_mut(&quarter) {
+                quarter.first_id = quarter.first_id.min(first_id);
+                continue;
+            }
+            let (epoch, is_crowded) = epochs.get(&quarter).copied().unwrap_or_default();
             let mut tally = Tally::default();
             tally.crowded_is(is_crowded);
-            open.quarters.insert(start, Quarter { epoch, users: 0, tally, is_doubtful: false, used: Instant::now() });
+            let opened = Quarter { epoch, first_id, users: 0, tally, is_doubtful: false, used: Instant::now() };
+            open.quarters.insert(quarter, opened);
         }
         Ok(())
     }
 
     /// The number of recounts of each quarter, and whether its actions are not kept apart.
-    async fn epochs(&self, quarters: &[i64]) -> Result<HashMap<i64, (i64, bool)>, PortError> {
-        let dates: Vec<bson::Bson> = quarters.iter().copied().map(date).collect();
+    async fn epochs(&self, quarters: &[Claim]) -> Result<HashMap<i64, (i64, bool)>, PortError> {
+        let dates: Vec<bson::Bson> = quarters.iter().map(|claim| date(claim.quarter)).collect();
         let found: Vec<RawDocumentBuf> = self
             .call(PATIENCE, move |handles| async move {
                 let counts = handles.counts();
@@ -254,7 +308,7 @@ impl MongoStore {
         let (begun, quarters) = {
             let mut open = counts.open();
             open.quarters.values_mut().for_each(|quarter| quarter.is_doubtful = true);
-            (Instant::now(), open.quarters.keys().copied().collect::<Vec<i64>>())
+            (Instant::now(), open.claims(|_| true))
         };
         self.mark(&counts.owner, &quarters).await?;
         self.read_epochs_again(&quarters).await?;
@@ -262,12 +316,12 @@ impl MongoStore {
         Ok(())
     }
 
-    async fn read_epochs_again(&self, quarters: &[i64]) -> Result<(), PortError> {
+    async fn read_epochs_again(&self, quarters: &[Claim]) -> Result<(), PortError> {
         let epochs = self.epochs(quarters).await?;
         let mut open = self.counts().open();
-        for start in quarters {
-            if let Some(quarter) = open.quarters.get_mut(start) {
-                quarter.epoch = epochs.get(start).copied().unwrap_or_default().0;
+        for claim in quarters {
+            if let Some(quarter) = open.quarters.get_mut(&claim.quarter) {
+                quarter.epoch = epochs.get(&claim.quarter).copied().unwrap_or_default().0;
             }
         }
         Ok(())
@@ -296,7 +350,7 @@ impl MongoStore {
             if open.renewed.elapsed() < counts.lease / 4 {
                 return;
             }
-            (Instant::now(), open.quarters.keys().copied().collect::<Vec<i64>>())
+            (Instant::now(), open.claims(|_| true))
         };
         if counts.is_overdue() {
             if let Err(error) = self.mark_anew().await {
@@ -328,16 +382,14 @@ impl MongoStore {
     async fn write_counts(&self) {
         self.write_tallies().await;
         let counts = self.counts();
-        let doubtful: Vec<i64> = {
+        let doubtful: Vec<Claim> = {
             let mut open = counts.open();
-            let doubtful = open.quarters.iter_mut().filter(|(_, quarter)| quarter.is_doubtful);
+            let doubtful = open.claims(|quarter| quarter.is_doubtful);
+            for quarter in open.quarters.values_mut().filter(|quarter| quarter.is_doubtful) {
+                quarter.is_doubtful = false;
+                quarter.users += 1;
+            }
             doubtful
-                .map(|(start, quarter)| {
-                    quarter.is_doubtful = false;
-                    quarter.users += 1;
-                    *start
-                })
-                .collect()
         };
         if let Err(error) = self.doubt(&doubtful).await {
             tracing::debug!(%error, "doubts about counts could not be kept yet");
@@ -346,41 +398,43 @@ impl MongoStore {
         self.leave(&doubtful);
     }
 
-    fn leave(&self, quarters: &[i64]) {
+    fn leave(&self, quarters: &[Claim]) {
         let mut open = self.counts().open();
-        for start in quarters {
-            if let Some(quarter) = open.quarters.get_mut(start) {
+        for claim in quarters {
+            if let Some(quarter) = open.quarters.get_mut(&claim.quarter) {
                 quarter.users = quarter.users.saturating_sub(1);
             }
         }
     }
 
-    fn doubt_later(&self, quarters: &[i64]) {
+    fn doubt_later(&self, quarters: &[Claim]) {
         let mut open = self.counts().open();
-        for start in quarters {
-            if let Some(quarter) = open.quarters.get_mut(start) {
+        for claim in quarters {
+            if let Some(quarter) = open.quarters.get_mut(&claim.quarter) {
                 quarter.is_doubtful = true;
             }
         }
     }
 
     async fn write_tallies(&self) {
-        let gathered: Vec<(i64, Document)> = {
+        let gathered: Vec<(Claim, Document)> = {
             let mut open = self.counts().open();
             let changed = open.quarters.iter_mut().filter(|(_, quarter)| !quarter.tally.is_empty());
             let update = |(start, quarter): (&i64, &mut Quarter)| {
                 let change = quarter.tally.take();
                 quarter.users += 1;
-                (*start, doc! {"q": {"_id": date(*start), "e": quarter.epoch}, "u": change, "upsert": true})
+                let update = doc! {"q": {"_id": date(*start), "e": quarter.epoch}, "u": change, "upsert": true};
+                (Claim { quarter: *start, first_id: quarter.first_id }, update)
             };
             changed.map(update).collect()
         };
         for some in gathered.chunks(AT_ONCE) {
             let updates = some.iter().map(|(_, update)| update.clone()).collect();
-            let starts: Vec<i64> = some.iter().map(|(start, _)| *start).collect();
+            let starts: Vec<Claim> = some.iter().map(|(claim, _)| *claim).collect();
             match self.update_counts(updates).await {
                 Ok(missed) => {
-                    let missed: Vec<i64> = missed.into_iter().filter_map(|index| starts.get(index).copied()).collect();
+                    let missed: Vec<Claim> =
+                        missed.into_iter().filter_map(|index| starts.get(index).copied()).collect();
                     if !missed.is_empty() {
                         self.doubt_later(&missed);
                         // Where this fails, the next addition is in vain as well.

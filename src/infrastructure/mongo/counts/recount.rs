@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawBson, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 
 use super::{
     field::field_of,
+    ids::Ids,
     marks::{Mark, date, marks},
     open::PATIENCE,
     tally::MAX_ACTIONS,
 };
 use crate::{
     domain::{DAY, QUARTER_HOUR, ports::PortError},
-    infrastructure::mongo::{document::integer, erasure_rules::time, filter, handles::Handles, store::MongoStore},
+    infrastructure::mongo::{
+        document::{floor, integer},
+        erasure_rules::time,
+        filter,
+        handles::Handles,
+        store::MongoStore,
+    },
 };
 
 /// A day of a large store takes its time.
@@ -23,10 +30,17 @@ const COUNT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
 type Versions = HashMap<i64, (i64, i64)>;
 
 /// The logs of a quarter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counted {
     logs: i64,
+    ids: Ids,
     of_actions: BTreeMap<String, i64>,
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self { logs: 0, ids: Ids::NONE, of_actions: BTreeMap::new() }
+    }
 }
 
 impl MongoStore {
@@ -112,7 +126,13 @@ async fn count(handles: &Handles, from: i64, end: i64) -> mongodb::error::Result
     let quarter = doc! {"$floor": {"$divide": [{"$toLong": "$timestamp"}, QUARTER_HOUR]}};
     let stages = [
         doc! {"$match": {"timestamp": {"$gte": date(from), "$lt": date(end)}}},
-        doc! {"$group": {"_id": {"q": quarter, "a": filter::text_of("action")}, "n": {"$sum": 1_i64}}},
+        doc! {"$group": {
+            "_id": {"q": quarter, "a": filter::text_of("action")},
+            "n": {"$sum": 1_i64},
+            "first": {"$min": "$id"},
+            "last": {"$max": "$id"},
+            "odd": {"$sum": {"$cond": [{"$isNumber": "$id"}, 0, 1]}},
+        }},
     ];
     let mut groups = handles.logs().aggregate(stages).allow_disk_use(true).await?;
     let mut counted: HashMap<i64, Counted> = HashMap::new();
@@ -122,11 +142,21 @@ async fn count(handles: &Handles, from: i64, end: i64) -> mongodb::error::Result
         let logs = group.get("n").and_then(whole).unwrap_or(0);
         let entry = counted.entry(quarter * QUARTER_HOUR).or_default();
         entry.logs += logs;
+        entry.ids = entry.ids.and(ids_of(&group));
         if entry.of_actions.len() <= MAX_ACTIONS {
             entry.of_actions.insert(field_of(key.get_str("a").ok()), logs);
         }
     }
     Ok(counted)
+}
+
+/// Logs of the old service may have ids that are no whole numbers, or none.
+fn ids_of(group: &Document) -> Ids {
+    let bound = |name: &str| floor(RawBson::try_from(group.get(name)?.clone()).ok()?.as_raw_bson_ref());
+    match (bound("first"), bound("last"), group.get("odd").and_then(whole)) {
+        (Some(first), Some(last), Some(0)) => Ids { first, last: last.saturating_add(1) },
+        _ => Ids::ANY,
+    }
 }
 
 /// A number that the server computed.
@@ -142,13 +172,16 @@ pub(in crate::infrastructure::mongo) fn whole(value: &Bson) -> Option<i64> {
 
 /// On condition that nobody has changed or recounted it meanwhile.
 fn update(quarter: i64, (epoch, version): (i64, i64), counted: Counted) -> Document {
-    let Counted { logs, of_actions } = counted;
+    let Counted { logs, ids, of_actions } = counted;
+    let mut set = doc! {"n": logs, "f": ids.first, "l": ids.last};
     let grown = doc! {"e": 1_i64, "v": 1_i64};
     let change = if of_actions.len() > MAX_ACTIONS {
-        doc! {"$inc": grown, "$set": {"n": logs, "o": true}, "$unset": {"a": ""}}
+        set.insert("o", true);
+        doc! {"$inc": grown, "$set": set, "$unset": {"a": ""}}
     } else {
         let of_actions: Document = of_actions.into_iter().map(|(field, count)| (field, Bson::from(count))).collect();
-        doc! {"$inc": grown, "$set": {"n": logs, "a": of_actions}, "$unset": {"o": ""}}
+        set.insert("a", of_actions);
+        doc! {"$inc": grown, "$set": set, "$unset": {"o": ""}}
     };
     let unchanged = doc! {"_id": date(quarter), "e": epoch, "v": version};
     doc! {"q": unchanged, "u": change, "upsert": true}

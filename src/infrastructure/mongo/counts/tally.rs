@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bson::{Document, doc};
 
-use super::field_of;
+use super::{field_of, ids::Ids};
 use crate::domain::{QUARTER_HOUR, Timestamp, start_of};
 
 /// More actions than this are not kept apart: they are counted from the logs when somebody asks.
@@ -24,14 +24,26 @@ pub(in crate::infrastructure::mongo) struct Change<'a> {
 }
 
 /// By the name of the action's field.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
+    ids: Ids,
     by_field: HashMap<String, i64>,
     seen: HashSet<String>,
     is_crowded: bool,
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self { ids: Ids::NONE, by_field: HashMap::new(), seen: HashSet::new(), is_crowded: false }
+    }
+}
+
 impl Tally {
+    /// Logs with these ids may be stored.
+    pub(super) fn reach(&mut self, ids: Ids) {
+        self.ids = self.ids.and(ids);
+    }
+
     pub(super) fn add(&mut self, change: Change<'_>) {
         *self.by_field.entry(field_of(change.action)).or_default() += change.by;
     }
@@ -41,7 +53,7 @@ impl Tally {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.by_field.is_empty()
+        self.by_field.is_empty() && self.ids.is_none()
     }
 
     /// The update that writes what has been gathered, which is forgotten here.
@@ -58,14 +70,22 @@ impl Tally {
                 self.seen = HashSet::new();
             }
         }
+        let ids = std::mem::replace(&mut self.ids, Ids::NONE);
         let mut added = doc! {"n": taken.values().sum::<i64>(), "v": 1_i64};
         if self.is_crowded {
-            return doc! {"$inc": added, "$set": {"o": true}, "$unset": {"a": ""}};
+            return with(ids, doc! {"$inc": added, "$set": {"o": true}, "$unset": {"a": ""}});
         }
         let changed = taken.into_iter().filter(|(_, by)| *by != 0);
         added.extend(changed.map(|(field, by)| (format!("a.{field}"), by.into())));
-        doc! {"$inc": added}
+        with(ids, doc! {"$inc": added})
     }
+}
+
+fn with(ids: Ids, mut update: Document) -> Document {
+    if !ids.is_none() {
+        update.extend(doc! {"$min": {"f": ids.first}, "$max": {"l": ids.last}});
+    }
+    update
 }
 
 #[cfg(test)]
@@ -79,6 +99,17 @@ mod tests {
             tally.add(Change { quarter: 0, action: Some(action), by });
         }
         assert_eq!(tally.take(), doc! {"$inc": {"n": 1_i64, "v": 1_i64, "a.sa%2Eb": 2_i64, "a.sd": -1_i64}});
+        assert!(tally.is_empty());
+    }
+
+    #[test]
+    fn ids_that_may_be_stored_are_written_once_as_well() {
+        let mut tally = Tally::default();
+        tally.reach(Ids { first: 5, last: 9 });
+        tally.reach(Ids { first: 7, last: 12 });
+        assert!(!tally.is_empty());
+        let expected = doc! {"$inc": {"n": 0_i64, "v": 1_i64}, "$min": {"f": 5_i64}, "$max": {"l": 12_i64}};
+        assert_eq!(tally.take(), expected);
         assert!(tally.is_empty());
     }
 
