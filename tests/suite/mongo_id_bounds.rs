@@ -65,6 +65,8 @@ struct Writer {
     store: Arc<MongoStore>,
     reader: Arc<MongoStore>,
     dice: StdRng,
+    /// Time goes on by this long every three steps.
+    unit: i64,
     step: i64,
     /// Numbered, and not stored yet.
     held: Vec<NumberedEvent>,
@@ -73,8 +75,8 @@ struct Writer {
 
 impl Writer {
     fn some_time(&mut self) -> i64 {
-        let quarter = self.step / 3 + self.dice.random_range(0..3);
-        DAY + quarter * QUARTER_HOUR + self.dice.random_range(0..QUARTER_HOUR)
+        let begun = self.step / 3 + self.dice.random_range(0..3);
+        DAY + begun * self.unit + self.dice.random_range(0..self.unit)
     }
 
     async fn store_some(&mut self) {
@@ -98,8 +100,8 @@ impl Writer {
     async fn finds_its_own(&mut self) {
         for order in ORDERS {
             let one = self.some_time();
-            let from = one.div_euclid(QUARTER_HOUR) * QUARTER_HOUR;
-            let to = from + QUARTER_HOUR - 1;
+            let from = DAY + (one - DAY).div_euclid(self.unit) * self.unit;
+            let to = from + self.unit - 1;
             let reader = if self.dice.random_bool(0.5) { &self.store } else { &self.reader };
             let found: BTreeSet<Option<i64>> =
                 page(reader, window(from, to), order, 10_000).await.into_iter().collect();
@@ -112,7 +114,16 @@ impl Writer {
 }
 
 #[tokio::test]
-async fn no_log_is_left_out_while_stores_write_die_and_recount() {
+async fn no_log_of_a_quarter_is_left_out_while_stores_write_die_and_recount() {
+    no_log_is_left_out(QUARTER_HOUR).await;
+}
+
+#[tokio::test]
+async fn no_log_of_a_day_is_left_out_while_stores_write_die_and_recount() {
+    no_log_is_left_out(24 * HOUR).await;
+}
+
+async fn no_log_is_left_out(unit: i64) {
     let Some(mut harness) = MongoHarness::start().await else { return };
     let options = || MongoOptions::parse(&harness.uri, 0).unwrap().with_count_lease(Duration::from_secs(3));
     let mut all = Vec::new();
@@ -123,7 +134,7 @@ async fn no_log_is_left_out_while_stores_write_die_and_recount() {
             let (reader, dice) = (harness.store.clone(), StdRng::seed_from_u64(generation * 3 + seed));
             writers.spawn(async move {
                 store.prepared().await;
-                let mut writer = Writer { store, reader, dice, step: 0, held: Vec::new(), stored: Vec::new() };
+                let mut writer = Writer { store, reader, dice, unit, step: 0, held: Vec::new(), stored: Vec::new() };
                 for _ in 0..STEPS {
                     writer.store_some().await;
                     writer.finds_its_own().await;
@@ -144,8 +155,8 @@ async fn no_log_is_left_out_while_stores_write_die_and_recount() {
     let reopened = options();
     harness.supervise_as(reopened).await;
     eventually("nothing is open or in doubt", async || harness.documents("logcountmarks").await.is_empty()).await;
-    for quarter in 0..STEPS / 3 + 4 {
-        let (from, to) = (DAY + quarter * QUARTER_HOUR, DAY + (quarter + 1) * QUARTER_HOUR - 1);
+    for begun in 0..STEPS / 3 + 4 {
+        let (from, to) = (DAY + begun * unit, DAY + (begun + 1) * unit - 1);
         let is_within = |log: &&NumberedEvent| (at(from)..=at(to)).contains(&log.event.log.timestamp);
         let expected: BTreeSet<Option<i64>> = all.iter().filter(is_within).map(|log| Some(log.id.get())).collect();
         for order in ORDERS {

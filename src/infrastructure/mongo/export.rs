@@ -12,7 +12,7 @@ use super::{
     counts::Ids,
     document,
     filter::{of_filter_and, within},
-    find::{GRACE, PATIENCE, ids_of},
+    find::{GRACE, PATIENCE},
     handles::Handles,
     store::MongoStore,
 };
@@ -34,11 +34,14 @@ impl LogExport for MongoStore {
 
     async fn part(&self, query: &ExportQuery) -> Result<ExportPart, PortError> {
         let query = query.clone();
-        let knows_ids = self.counts().know_ids();
+        let bounds = self.counts().id_bounds();
         self.call(query.max_time + GRACE, move |handles| async move {
             match query.range.clone() {
                 ExportRange::Numbered { from, to } => {
-                    let ids = if knows_ids { ids_of(&handles, &query.filter, query.max_time).await? } else { None };
+                    let ids = match bounds {
+                        Some(bounds) => bounds.of(&handles, &query.filter, query.max_time).await?,
+                        None => None,
+                    };
                     numbered(&handles, &query, (from, to), ids).await
                 }
                 ExportRange::Unnumbered { after } => unnumbered(&handles, &query, after).await,

@@ -4,15 +4,9 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 
-use super::{
-    counts::{Ids, id_bounds},
-    document, filter,
-    handles::Handles,
-    store::MongoStore,
-    totals,
-};
+use super::{counts::Ids, document, filter, handles::Handles, store::MongoStore, totals};
 use crate::domain::{
-    ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, Span, ports::PortError,
+    ActivityLog, Count, From, LogFilter, LogId, LogQuery, LogSlice, Order, SliceBuilder, ports::PortError,
 };
 
 /// How long the server may work on reading one log; it gives up by itself then.
@@ -26,28 +20,17 @@ const MAX_SKIP: u64 = 1 << 53;
 
 pub(super) async fn find(store: &MongoStore, query: &LogQuery) -> Result<LogSlice, PortError> {
     let query = query.clone();
-    let knows_ids = store.counts().know_ids();
+    let bounds = store.counts().id_bounds().filter(|_| !query.order.is_by_timestamp());
     store
         .call(query.max_time + GRACE, move |handles| async move {
-            let bounded = knows_ids && !query.order.is_by_timestamp();
-            let ids = if bounded { ids_of(&handles, &query.filter, query.max_time).await? } else { None };
+            let ids = match bounds {
+                Some(bounds) => bounds.of(&handles, &query.filter, query.max_time).await?,
+                None => None,
+            };
             slice(&handles, query, ids).await
         })
         .await
         .map_err(|failure| failure.while_trying("list logs"))
-}
-
-/// Between which ids everything lies that the filter selects, where that is known and shortens the way.
-pub(super) async fn ids_of(
-    handles: &Handles,
-    filter: &LogFilter,
-    max_time: Duration,
-) -> mongodb::error::Result<Option<Ids>> {
-    let span = Span::of(filter);
-    if span == Span::ALL || span.is_empty() || filter.event_id.is_some() {
-        return Ok(None);
-    }
-    id_bounds(handles, span, max_time).await
 }
 
 async fn slice(handles: &Handles, query: LogQuery, ids: Option<Ids>) -> mongodb::error::Result<LogSlice> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
+use uuid::Uuid;
 
 use crate::{
     domain::{Span, ports::PortError},
@@ -12,6 +13,8 @@ use crate::{
 
 /// The owner of marks of doubt.
 const NOBODY: &str = "?";
+/// What tells, among the counts, that there are new marks. It is changed after they were left.
+pub(super) const VERSION: &str = "marks";
 /// How many go in one command.
 const AT_ONCE: usize = 1000;
 
@@ -73,7 +76,12 @@ impl MongoStore {
             let updates = some.iter().map(mark).collect();
             self.update_many("mark quarters", Handles::count_marks, updates).await?;
         }
-        Ok(())
+        if quarters.is_empty() {
+            return Ok(());
+        }
+        let version = doc! {"$set": {"version": Uuid::now_v7().simple().to_string()}};
+        let anew = doc! {"q": {"_id": VERSION}, "u": version, "upsert": true};
+        self.update_many("say that there are marks", Handles::counts, vec![anew]).await.map(drop)
     }
 
     pub(super) async fn doubt(&self, quarters: &[Claim]) -> Result<(), PortError> {

@@ -15,11 +15,13 @@
 //!
 //! Readers count quarters in doubt from the logs.
 //!
-//! Beside `n` stands between which ids the logs of the quarter lie: `f` and `l`, and a mark has in `f` the lowest id that
-//! may be stored under it. So whoever asks for a stretch of time knows, at every moment, ids that all of it lies between.
-//! What the old service stores meanwhile is noticed by its keys.
+//! Beside `n` stands between which ids the logs of the quarter lie: `f` and `l`, and the same for each day, there also
+//! with those that have gone. A mark has in `f` the lowest id that may be stored under it. So whoever asks for a stretch
+//! of time knows, at every moment, ids that all of it lies between. What the old service stores meanwhile is noticed by
+//! its keys.
 
 mod build;
+mod days;
 mod field;
 mod foreign;
 mod id_bounds;
@@ -30,7 +32,6 @@ mod recount;
 mod tally;
 
 pub(super) use field::{action_of, field_of};
-pub(super) use id_bounds::id_bounds;
 pub(super) use ids::Ids;
 pub(super) use marks::in_doubt;
 pub(super) use open::{Counts, Quarters};

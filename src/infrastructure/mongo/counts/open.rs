@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
+    days::{Days, day_of},
     foreign::Foreign,
+    id_bounds::IdBounds,
     ids::Ids,
     marks::{Claim, date},
     tally::{Change, Tally},
@@ -54,6 +56,8 @@ pub(in crate::infrastructure::mongo) struct Counts {
     has_undated: AtomicBool,
     knew_ids: Mutex<Option<Instant>>,
     pub(super) foreign: Foreign,
+    pub(super) days: Days,
+    id_bounds: IdBounds,
 }
 
 #[derive(Debug)]
@@ -86,6 +90,8 @@ impl Counts {
             has_undated: AtomicBool::new(false),
             knew_ids: Mutex::new(None),
             foreign: Foreign::default(),
+            days: Days::default(),
+            id_bounds: IdBounds::default(),
         }
     }
 
@@ -111,13 +117,14 @@ impl Counts {
         self.are_complete.store(are_complete, Ordering::Release);
         if !are_complete {
             self.ids_are_known(false);
+            self.days.forget();
         }
     }
 
-    /// Whether the kept bounds of ids are those of all logs, as far as was seen of late.
-    pub(in crate::infrastructure::mongo) fn know_ids(&self) -> bool {
+    /// What is known of ids, if it is of all logs, as far as was seen of late.
+    pub(in crate::infrastructure::mongo) fn id_bounds(&self) -> Option<IdBounds> {
         let knew_ids = *self.knew_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        knew_ids.is_some_and(|at| at.elapsed() < SEEN_OF_LATE)
+        knew_ids.filter(|at| at.elapsed() < SEEN_OF_LATE).map(|_| self.id_bounds.clone())
     }
 
     pub(super) fn ids_are_known(&self, are_known: bool) {
@@ -417,21 +424,28 @@ impl MongoStore {
     }
 
     async fn write_tallies(&self) {
+        let mut days = Quarters::new();
         let gathered: Vec<(Claim, Document)> = {
             let mut open = self.counts().open();
             let changed = open.quarters.iter_mut().filter(|(_, quarter)| !quarter.tally.is_empty());
             let update = |(start, quarter): (&i64, &mut Quarter)| {
-                let change = quarter.tally.take();
+                let (ids, change) = quarter.tally.take();
+                days.entry(day_of(*start)).and_modify(|all| *all = all.and(ids)).or_insert(ids);
                 quarter.users += 1;
                 let update = doc! {"q": {"_id": date(*start), "e": quarter.epoch}, "u": change, "upsert": true};
                 (Claim { quarter: *start, first_id: quarter.first_id }, update)
             };
             changed.map(update).collect()
         };
+        let are_wide = self.widen_days(days).await;
         for some in gathered.chunks(AT_ONCE) {
             let updates = some.iter().map(|(_, update)| update.clone()).collect();
             let starts: Vec<Claim> = some.iter().map(|(claim, _)| *claim).collect();
-            match self.update_counts(updates).await {
+            let written = match &are_wide {
+                Ok(()) => self.update_counts(updates).await,
+                Err(error) => Err(PortError::unavailable(error.to_string())),
+            };
+            match written {
                 Ok(missed) => {
                     let missed: Vec<Claim> =
                         missed.into_iter().filter_map(|index| starts.get(index).copied()).collect();

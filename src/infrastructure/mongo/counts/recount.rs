@@ -6,10 +6,11 @@ use bson::{Bson, Document, RawBson, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 
 use super::{
+    days::day_of,
     field::field_of,
     ids::Ids,
     marks::{Mark, date, marks},
-    open::PATIENCE,
+    open::{PATIENCE, Quarters},
     tally::MAX_ACTIONS,
 };
 use crate::{
@@ -82,6 +83,12 @@ impl MongoStore {
             .call(COUNT_PATIENCE, move |handles| async move { count(&handles, first, last + QUARTER_HOUR).await })
             .await
             .map_err(failed)?;
+        let mut days = Quarters::new();
+        for (quarter, counted) in &counted {
+            let ids = counted.ids;
+            days.entry(day_of(*quarter)).and_modify(|all| *all = all.and(ids)).or_insert(ids);
+        }
+        self.widen_days(days).await?;
         let updates = free.iter().map(|quarter| {
             let version = versions.get(quarter).copied().unwrap_or_default();
             update(*quarter, version, counted.remove(quarter).unwrap_or_default())

@@ -57,7 +57,7 @@ impl Tally {
     }
 
     /// The update that writes what has been gathered, which is forgotten here.
-    pub(super) fn take(&mut self) -> Document {
+    pub(super) fn take(&mut self) -> (Ids, Document) {
         let taken = std::mem::take(&mut self.by_field);
         if !self.is_crowded {
             for field in taken.keys() {
@@ -73,11 +73,11 @@ impl Tally {
         let ids = std::mem::replace(&mut self.ids, Ids::NONE);
         let mut added = doc! {"n": taken.values().sum::<i64>(), "v": 1_i64};
         if self.is_crowded {
-            return with(ids, doc! {"$inc": added, "$set": {"o": true}, "$unset": {"a": ""}});
+            return (ids, with(ids, doc! {"$inc": added, "$set": {"o": true}, "$unset": {"a": ""}}));
         }
         let changed = taken.into_iter().filter(|(_, by)| *by != 0);
         added.extend(changed.map(|(field, by)| (format!("a.{field}"), by.into())));
-        with(ids, doc! {"$inc": added})
+        (ids, with(ids, doc! {"$inc": added}))
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
         for (action, by) in [("a.b", 1), ("a.b", 1), ("c", 1), ("c", -1), ("d", -1)] {
             tally.add(Change { quarter: 0, action: Some(action), by });
         }
-        assert_eq!(tally.take(), doc! {"$inc": {"n": 1_i64, "v": 1_i64, "a.sa%2Eb": 2_i64, "a.sd": -1_i64}});
+        assert_eq!(tally.take().1, doc! {"$inc": {"n": 1_i64, "v": 1_i64, "a.sa%2Eb": 2_i64, "a.sd": -1_i64}});
         assert!(tally.is_empty());
     }
 
@@ -109,7 +109,7 @@ mod tests {
         tally.reach(Ids { first: 7, last: 12 });
         assert!(!tally.is_empty());
         let expected = doc! {"$inc": {"n": 0_i64, "v": 1_i64}, "$min": {"f": 5_i64}, "$max": {"l": 12_i64}};
-        assert_eq!(tally.take(), expected);
+        assert_eq!(tally.take().1, expected);
         assert!(tally.is_empty());
     }
 
@@ -120,6 +120,6 @@ mod tests {
             tally.add(Change { quarter: 0, action: Some(&number.to_string()), by: 1 });
         }
         let expected = doc! {"$inc": {"n": 1001_i64, "v": 1_i64}, "$set": {"o": true}, "$unset": {"a": ""}};
-        assert_eq!(tally.take(), expected);
+        assert_eq!(tally.take().1, expected);
     }
 }
