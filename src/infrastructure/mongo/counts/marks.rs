@@ -13,7 +13,7 @@ use crate::{
 
 /// The owner of marks of doubt.
 const NOBODY: &str = "?";
-/// What tells, among the counts, that there are new marks. It is changed after they were left.
+/// What tells, among the counts, that the marks are others than before. It is changed after they were left or taken away.
 pub(super) const VERSION: &str = "marks";
 /// How many go in one command.
 const AT_ONCE: usize = 1000;
@@ -79,9 +79,14 @@ impl MongoStore {
         if quarters.is_empty() {
             return Ok(());
         }
+        self.marks_have_changed().await
+    }
+
+    /// Lets those who keep the marks in memory read them again.
+    pub(super) async fn marks_have_changed(&self) -> Result<(), PortError> {
         let version = doc! {"$set": {"version": Uuid::now_v7().simple().to_string()}};
         let anew = doc! {"q": {"_id": VERSION}, "u": version, "upsert": true};
-        self.update_many("say that there are marks", Handles::counts, vec![anew]).await.map(drop)
+        self.update_many("say that the marks have changed", Handles::counts, vec![anew]).await.map(drop)
     }
 
     pub(super) async fn doubt(&self, quarters: &[Claim]) -> Result<(), PortError> {
@@ -97,7 +102,7 @@ impl MongoStore {
             .await
             .map_err(|failure| failure.while_trying("unmark quarters"))?;
         }
-        Ok(())
+        if quarters.is_empty() { Ok(()) } else { self.marks_have_changed().await }
     }
 }
 

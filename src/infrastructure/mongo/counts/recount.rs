@@ -105,7 +105,8 @@ impl MongoStore {
             handles.count_marks().delete_many(doc! {"$or": settled}).await.map(drop)
         })
         .await
-        .map_err(failed)
+        .map_err(failed)?;
+        self.marks_have_changed().await
     }
 }
 
