@@ -56,9 +56,11 @@ async fn a_folder_of_the_version_before_loses_nothing() {
     write(place.path());
     place.start();
     assert!(place.verify().await.summary.is_clean());
+    assert_eq!(place.logs_of("u").await, 3);
     let mut worker = place.worker().await;
     assert_eq!(worker.step().await.unwrap(), StepOutcome::Done(3));
     assert_eq!(place.ids().await.len(), 5);
+    assert_eq!(place.logs_of("u").await, 5);
     let account = place.account().await;
     assert_eq!((account.first, account.next, account.tally.sum()), (9, 9, 0));
     place.publish(&some_events(3)).await;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     contract::contract_suite,
     repository::RepositoryHarness,
-    support::{at, event, eventually, first_page, log, number, store},
+    support::{at, event, eventually, first_page, log, number, skip_ids, store},
 };
 
 contract_suite! { erasure_suite:
@@ -162,6 +162,7 @@ async fn random_erasures_leave_what_a_model_leaves(harness: &mut impl Repository
                 Event { received_at: at(dice.random_range(0..100)), ..event(NewLog { timestamp, ..log(&user, "a") }) }
             })
             .collect();
+        skip_ids(&*logs, &mut dice).await;
         let batch = number(&*logs, &more).await;
         let outcomes = logs.append(&batch).await.unwrap();
         for (event, outcome) in more.iter().zip(&outcomes) {

@@ -15,7 +15,7 @@ use eyego::{
         stored_signal::StoredSignal,
     },
     domain::{
-        Account, Event, LogId, Metadata, NewLog, Timestamp,
+        Account, Event, LogFilter, LogId, Metadata, NewLog, Timestamp,
         ports::{
             BusOffsets, Clock, DeleteOutcome, EventPublisher, Ledger, LogRepository, PublishOutcome, Verification,
             VerificationProgress, VerificationReporter, VerificationSummary,
@@ -27,7 +27,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{at, event, eventually, first_page, log};
+use crate::support::{MAX_TIME, at, event, eventually, first_page, log};
 
 /// A time that stands still.
 pub struct Stopped(pub i64);
@@ -156,6 +156,11 @@ impl Place {
 
     pub async fn ids(&self) -> Vec<i64> {
         first_page(&*self.engine().store).await.logs.iter().map(|log| log.id.unwrap().get()).collect()
+    }
+
+    pub async fn logs_of(&self, user: &str) -> u64 {
+        let filter = LogFilter { user_ids: vec![user.to_owned()], ..LogFilter::default() };
+        self.engine().store.count(&filter, 1000, MAX_TIME).await.unwrap().number
     }
 
     pub async fn account(&self) -> Account {

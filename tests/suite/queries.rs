@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     contract::contract_suite,
     repository::RepositoryHarness,
-    support::{MAX_TIME, at, event, log, store},
+    support::{MAX_TIME, at, event, log, store, store_far_apart},
 };
 
 contract_suite! { query_suite:
@@ -104,7 +104,7 @@ impl Model {
 
     async fn store_more(&mut self, logs: &dyn LogRepository, count: usize) {
         let events: Vec<Event> = (0..count).map(|_| self.some_event()).collect();
-        for stored in store(logs, &events).await {
+        for stored in store_far_apart(logs, &events, &mut self.dice).await {
             let NewLog { user_id, action, timestamp, metadata } = stored.event.log.clone();
             let log = ActivityLog {
                 id: Some(stored.id),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     contract::contract_suite,
     repository::RepositoryHarness,
-    support::{MAX_TIME, at, event, log, store},
+    support::{MAX_TIME, at, event, log, store, store_far_apart},
 };
 
 contract_suite! { statistics_suite:
@@ -66,7 +66,7 @@ impl Model {
 
     pub(crate) async fn store_more(&mut self, logs: &dyn LogRepository, count: usize) {
         let events: Vec<Event> = (0..count).map(|_| self.some_event()).collect();
-        self.logs.extend(store(logs, &events).await);
+        self.logs.extend(store_far_apart(logs, &events, &mut self.dice).await);
     }
 
     pub(crate) async fn delete_one(&mut self, logs: &dyn LogRepository) {

@@ -10,6 +10,7 @@ use eyego::domain::{
     PageRequest, Timestamp, UserId,
     ports::{LogRepository, PortError},
 };
+use rand::{Rng, rngs::StdRng};
 
 /// How long a condition may take to become true; only how long a failing test takes. A group whose member went without
 /// a word needs its time.
@@ -90,6 +91,21 @@ pub(crate) async fn store(logs: &dyn LogRepository, events: &[Event]) -> Vec<Num
     let batch = number(logs, events).await;
     assert_eq!(logs.append(&batch).await.unwrap(), vec![AppendOutcome::Stored; batch.len()]);
     batch
+}
+
+/// As [`store`], some at a time, with ids between that nobody has: more than one block of ids is needed, by which the
+/// embedded engine keeps its users.
+pub(crate) async fn store_far_apart(logs: &dyn LogRepository, events: &[Event], dice: &mut StdRng) -> Vec<NumberedEvent> {
+    let mut stored = Vec::new();
+    for some in events.chunks(20) {
+        skip_ids(logs, dice).await;
+        stored.extend(store(logs, some).await);
+    }
+    stored
+}
+
+pub(crate) async fn skip_ids(logs: &dyn LogRepository, dice: &mut StdRng) {
+    logs.reserve(dice.random_range(1..100_000)).await.unwrap();
 }
 
 /// A page by number, and how many logs match.

@@ -1,10 +1,11 @@
-//! How many logs there are of each quarter of an hour, action and day, and between which ids they lie: kept in the
-//! transaction that changes the logs.
+//! How many logs there are of each quarter of an hour, action and day, and between which ids they lie, and of each block
+//! of ids: kept in the transaction that changes the logs.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use rusqlite::{Connection, params};
 
+use super::id_blocks::block_of;
 use crate::domain::{DAY, QUARTER_HOUR};
 
 /// What a transaction changes, gathered so that each count is written once.
@@ -13,6 +14,7 @@ pub(super) struct CountChanges<'a> {
     /// By quarter and action; in order, so that writing goes through the tables from front to back.
     of_actions: BTreeMap<(i64, Cow<'a, str>), i64>,
     of_quarters: BTreeMap<i64, Change>,
+    of_blocks: BTreeMap<i64, i64>,
 }
 
 /// So many logs more or less, all of them between these ids.
@@ -36,6 +38,7 @@ impl<'a> CountChanges<'a> {
         let quarter = start_of(QUARTER_HOUR, timestamp);
         *self.of_actions.entry((quarter, action.into())).or_default() += by;
         join(&mut self.of_quarters, quarter, Change { by, first_id: id, last_id: id });
+        *self.of_blocks.entry(block_of(id)).or_default() += by;
     }
 
     pub(super) fn write(self, connection: &Connection) -> rusqlite::Result<()> {
@@ -52,7 +55,8 @@ impl<'a> CountChanges<'a> {
             change_count(connection, "quarter_counts", start, change)?;
             join(&mut days, start_of(DAY, start), change);
         }
-        days.into_iter().try_for_each(|(start, change)| change_count(connection, "day_counts", start, change))
+        days.into_iter().try_for_each(|(start, change)| change_count(connection, "day_counts", start, change))?;
+        self.of_blocks.into_iter().try_for_each(|(block, by)| change_block_count(connection, block, by))
     }
 }
 
@@ -76,6 +80,18 @@ fn change_count(connection: &Connection, table: &'static str, start: i64, change
         .execute([start, by, first_id, last_id])?;
     if by < 0 {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE start = ? AND n = 0"))?.execute([start])?;
+    }
+    Ok(())
+}
+
+fn change_block_count(connection: &Connection, block: i64, by: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO block_counts (block, n) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET n = n + excluded.n",
+        )?
+        .execute([block, by])?;
+    if by < 0 {
+        connection.prepare_cached("DELETE FROM block_counts WHERE block = ? AND n = 0")?.execute([block])?;
     }
     Ok(())
 }

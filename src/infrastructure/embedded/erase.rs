@@ -2,7 +2,13 @@
 
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
-use super::{counts::CountChanges, crc::RowCrc, log_rows::delete_one, metadata_index::MetadataIndexes};
+use super::{
+    counts::CountChanges,
+    crc::RowCrc,
+    id_blocks::{LOGS_BY_USER, block_of},
+    log_rows::delete_one,
+    metadata_index::MetadataIndexes,
+};
 use crate::domain::{
     ErasureFilter, LogId, Place, Timestamp,
     ports::{ErasureRequest, ErasureStep},
@@ -39,16 +45,18 @@ fn doomed(connection: &Connection, request: &ErasureRequest) -> rusqlite::Result
         conditions.push(condition);
         values.push(value);
     };
-    let order = match request.filter.user_id() {
+    let (table, order) = match request.filter.user_id() {
         Some(user_id) => {
             add("user_id = ?", user_id.to_owned().into());
-            add("id > ?", request.after.map_or(i64::MIN, |place| place.id.get()).into());
-            "id"
+            let after = request.after.map_or(i64::MIN, |place| place.id.get());
+            add("id > ?", after.into());
+            add("block >= ?", block_of(after).into());
+            (LOGS_BY_USER, "block, id")
         }
         None => {
             let from = request.after.and_then(|place| place.timestamp);
             add("timestamp >= ?", from.map_or(i64::MIN, Timestamp::as_millis).into());
-            "timestamp"
+            ("logs", "timestamp")
         }
     };
     if let Some(before) = request.filter.before() {
@@ -59,7 +67,7 @@ fn doomed(connection: &Connection, request: &ErasureRequest) -> rusqlite::Result
     }
     let condition = conditions.join(" AND ");
     values.push(i64::from(request.most).into());
-    let sql = format!("SELECT id, timestamp, seq FROM logs WHERE {condition} ORDER BY {order} LIMIT ?");
+    let sql = format!("SELECT id, timestamp, seq FROM {table} WHERE {condition} ORDER BY {order} LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.collect()

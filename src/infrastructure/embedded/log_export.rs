@@ -51,9 +51,9 @@ fn numbered(connection: &Connection, query: &ExportQuery, from: LogId, to: LogId
     all.add_id(">=", from.get());
     all.add_id("<=", to.get());
     // One more than is wanted tells where the rest begins.
-    let (table, id) = (plan.table(), all.id_column());
+    let (table, order) = (plan.table(), all.order_of_ids(false));
     let (condition, values) = all.with([i64::try_from(query.rows + 1).unwrap_or(i64::MAX)]);
-    let sql = format!("SELECT {STORED_COLUMNS} FROM {table} {condition} ORDER BY {id} LIMIT ?");
+    let sql = format!("SELECT {STORED_COLUMNS} FROM {table} {condition} ORDER BY {order} LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {

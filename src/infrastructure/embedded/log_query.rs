@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::{
+    id_blocks::block_of,
     kept_counts::sum_of_actions,
     log_rows::{LOG_COLUMNS, log},
     metadata_index::Hits,
@@ -29,8 +30,7 @@ pub(super) fn find(connection: &Connection, query: &LogQuery) -> rusqlite::Resul
     }
     // One more than is asked for tells whether more follow.
     let order = match query.order {
-        Order::Id => all.id_column(),
-        Order::IdDescending => &format!("{} DESC", all.id_column()),
+        Order::Id | Order::IdDescending => all.order_of_ids(query.order.is_descending()),
         Order::Timestamp => "timestamp, id",
         Order::TimestampDescending => "timestamp DESC, id DESC",
     };
@@ -76,33 +76,33 @@ fn count_logs(connection: &Connection, filter: &LogFilter, plan: &Plan, most: u6
     Ok(u64::try_from(counted).unwrap_or(0))
 }
 
+/// What the walk over the logs begins with, which knows of their ids before they are looked at.
+#[derive(Debug, Default, Clone, Copy)]
+enum Leader {
+    #[default]
+    Logs,
+    /// An index of metadata, in which the id has another name.
+    Hits,
+    /// The blocks of ids.
+    Blocks,
+}
+
 /// A WHERE clause, with its values bound and never spliced in.
 #[derive(Default)]
 pub(super) struct Conditions {
-    /// An index of metadata is walked along: in it the id has another name.
-    of_hits: bool,
+    leader: Leader,
     parts: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Conditions {
     pub(super) fn of(filter: &LogFilter) -> Self {
-        // A plus keeps SQLite from entering by an index of the column: a user has fewer logs than an action.
-        Self::of_filter(filter, if filter.user_ids.is_empty() { "" } else { "+" })
-    }
-
-    /// Where it is said by which index they are found.
-    pub(super) fn of_entered(filter: &LogFilter) -> Self {
-        Self::of_filter(filter, "")
-    }
-
-    fn of_filter(filter: &LogFilter, plus: &str) -> Self {
         let mut all = Self::default();
         all.add_any("user_id", &filter.user_ids);
-        all.add_actions(plus, filter);
+        all.add_actions(filter);
         for (comparison, bound) in [(">=", filter.from), ("<=", filter.to)] {
             if let Some(bound) = bound {
-                all.add(&format!("{plus}timestamp {comparison} ?"), [bound.as_millis()]);
+                all.add(&format!("timestamp {comparison} ?"), [bound.as_millis()]);
             }
         }
         if let Some(event_id) = filter.event_id {
@@ -116,33 +116,54 @@ impl Conditions {
 
     /// Of the logs that the index has, which is joined to them.
     pub(super) fn of_hits(hits: &Hits, filter: &LogFilter) -> Self {
-        let mut all = Self::of_entered(filter);
+        let mut all = Self::of(filter);
         all.add("number = ?", [hits.number]);
         all.add("value = ?", [hits.value.clone()]);
-        Self { of_hits: true, ..all }
+        Self { leader: Leader::Hits, ..all }
     }
 
-    pub(super) fn id_column(&self) -> &'static str {
-        if self.of_hits { "log_id" } else { "id" }
+    /// Of the logs of some users, which are found block by block.
+    pub(super) fn of_blocks(filter: &LogFilter) -> Self {
+        Self { leader: Leader::Blocks, ..Self::of(filter) }
     }
 
+    pub(super) fn order_of_ids(&self, is_descending: bool) -> &'static str {
+        match (self.leader, is_descending) {
+            (Leader::Logs, false) => "id",
+            (Leader::Logs, true) => "id DESC",
+            (Leader::Hits, false) => "log_id",
+            (Leader::Hits, true) => "log_id DESC",
+            (Leader::Blocks, false) => "block, id",
+            (Leader::Blocks, true) => "block DESC, id DESC",
+        }
+    }
+
+    /// `id`, of all that are wanted, compared with this one: `<`, `<=`, `>` or `>=`.
     pub(super) fn add_id(&mut self, comparison: &str, id: i64) {
-        self.add(&format!("{} {comparison} ?", self.id_column()), [id]);
+        match self.leader {
+            Leader::Hits => self.add(&format!("log_id {comparison} ?"), [id]),
+            Leader::Logs => self.add(&format!("id {comparison} ?"), [id]),
+            Leader::Blocks => {
+                self.add(&format!("id {comparison} ?"), [id]);
+                let comparison = comparison.trim_end_matches('=');
+                self.add(&format!("block {comparison}= ?"), [block_of(id)]);
+            }
+        }
     }
 
     /// What is asked of the action alone.
     pub(super) fn of_actions(filter: &LogFilter) -> Self {
         let mut all = Self::default();
-        all.add_actions("", filter);
+        all.add_actions(filter);
         all
     }
 
-    fn add_actions(&mut self, plus: &str, filter: &LogFilter) {
-        self.add_any(&format!("{plus}action"), &filter.actions);
+    fn add_actions(&mut self, filter: &LogFilter) {
+        self.add_any("action", &filter.actions);
         if let Some(prefix) = &filter.action_prefix {
-            self.add(&format!("{plus}action >= ?"), [prefix.clone()]);
+            self.add("action >= ?", [prefix.clone()]);
             if let Some(end) = LogFilter::end_of_prefix(prefix) {
-                self.add(&format!("{plus}action < ?"), [end]);
+                self.add("action < ?", [end]);
             }
         }
     }

@@ -114,6 +114,13 @@ pub(super) const SCHEMA: Schema = Schema(&["
     CREATE TABLE metadata_values (
         number INTEGER NOT NULL, value TEXT NOT NULL, log_id INTEGER NOT NULL, PRIMARY KEY (number, value, log_id)
     ) STRICT, WITHOUT ROWID;
+", "
+    -- The users of each block of ids by themselves, and which blocks there are: see `id_blocks`.
+    DROP INDEX logs_user_id;
+    CREATE INDEX logs_user_id ON logs (id >> 17, user_id);
+    CREATE TABLE block_counts (block INTEGER PRIMARY KEY, n INTEGER NOT NULL) STRICT;
+    INSERT INTO block_counts (block, n)
+        SELECT id >> 17 AS block, count(*) FROM logs INDEXED BY logs_user_id GROUP BY block;
 "]);
 
 pub(super) const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";

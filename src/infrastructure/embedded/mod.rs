@@ -19,6 +19,7 @@ mod error;
 mod file_watch;
 mod folder;
 mod folder_error;
+mod id_blocks;
 mod import;
 mod kept_counts;
 mod ledger_rows;

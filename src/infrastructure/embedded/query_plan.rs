@@ -1,9 +1,10 @@
 //! By which way the logs that a filter selects are found. SQLite knows nothing of how they are spread; the kept counts
 //! do.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::{
+    id_blocks::LOGS_BY_USER,
     kept_counts::{Extent, logs_of_actions},
     log_query::Conditions,
     metadata_index::Hits,
@@ -19,16 +20,24 @@ pub(super) enum Entry {
     /// SQLite finds out.
     Any,
     ById,
+    ByUser,
     ByAction,
     ByTime,
     ByMetadata(Hits),
 }
 
 impl Entry {
+    /// Where all that match are looked at, however many they are.
+    pub(super) fn to_all_of(filter: &LogFilter) -> Self {
+        // A user has fewer logs than an action or a stretch of time.
+        if filter.user_ids.is_empty() || filter.event_id.is_some() { Self::Any } else { Self::ByUser }
+    }
+
     pub(super) fn table(&self) -> &'static str {
         match self {
             Self::Any => "logs",
             Self::ById => "logs NOT INDEXED",
+            Self::ByUser => LOGS_BY_USER,
             Self::ByAction => "logs INDEXED BY logs_action",
             Self::ByTime => "logs INDEXED BY logs_timestamp",
             Self::ByMetadata(_) => "metadata_values CROSS JOIN logs ON logs.id = log_id",
@@ -46,7 +55,10 @@ pub(super) struct Plan {
 impl Plan {
     /// For a stretch that is short, whatever else is asked for.
     pub(super) const BY_TIME: Self = Self { entry: Entry::ByTime, ids: None };
-    const OPEN: Self = Self { entry: Entry::Any, ids: None };
+
+    fn open(filter: &LogFilter) -> Self {
+        Self { entry: Entry::to_all_of(filter), ids: None }
+    }
 
     /// For so many logs in this order. `None`: there is none.
     pub(super) fn of(
@@ -61,18 +73,18 @@ impl Plan {
         let by_one_action = filter.actions.len() == 1 && filter.action_prefix.is_none();
         let of_both = by_one_action && !by_time && filter.user_ids.len() == 1;
         if filter.event_id.is_some() || (!has_window && !filter.user_ids.is_empty() && !of_both) {
-            return Ok(Some(Self::OPEN));
+            return Ok(Some(Self::open(filter)));
         }
         let in_order = filter.takes_every_action() || (by_one_action && !by_time);
         let hits = if filter.user_ids.is_empty() { Hits::of(connection, filter)? } else { None };
         if !has_window && !of_both && in_order && hits.is_none() {
-            return Ok(Some(Self::OPEN));
+            return Ok(Some(Self::open(filter)));
         }
         let Some(window) = Extent::of(connection, span)? else { return Ok(None) };
         let ids = has_window.then_some((window.first_id, window.last_id));
         if !filter.user_ids.is_empty() {
             let by_action = of_both && action_is_rarer(connection, filter, order, window)?;
-            return Ok(Some(Self { entry: if by_action { Entry::ByAction } else { Entry::Any }, ids }));
+            return Ok(Some(Self { entry: if by_action { Entry::ByAction } else { Entry::ByUser }, ids }));
         }
         if let Some(hits) = hits
             && (!by_time || hits.are_few(connection)?)
@@ -100,8 +112,8 @@ impl Plan {
     pub(super) fn conditions(&self, filter: &LogFilter) -> Conditions {
         let mut all = match &self.entry {
             Entry::ByMetadata(hits) => Conditions::of_hits(hits, filter),
-            Entry::Any => Conditions::of(filter),
-            Entry::ById | Entry::ByAction | Entry::ByTime => Conditions::of_entered(filter),
+            Entry::ByUser => Conditions::of_blocks(filter),
+            Entry::Any | Entry::ById | Entry::ByAction | Entry::ByTime => Conditions::of(filter),
         };
         if let Some((first, last)) = self.ids {
             all.add_id(">=", first);
@@ -118,17 +130,15 @@ fn action_is_rarer(
     order: Order,
     window: Extent,
 ) -> rusqlite::Result<bool> {
-    let (begin, direction) = match order.is_descending() {
-        true => (window.last_id, "DESC"),
-        false => (window.first_id, "ASC"),
-    };
-    let sql = format!(
-        "SELECT id FROM logs WHERE user_id = ? AND id >= ? AND id <= ? ORDER BY id {direction} LIMIT 1 OFFSET {SAMPLE}"
-    );
-    let sample: Option<i64> = connection
-        .prepare_cached(&sql)?
-        .query_row(params![filter.user_ids.first(), window.first_id, window.last_id], |row| row.get(0))
-        .optional()?;
+    let of_user = LogFilter { user_ids: filter.user_ids.clone(), ..LogFilter::default() };
+    let plan = Plan { entry: Entry::ByUser, ids: Some((window.first_id, window.last_id)) };
+    let all = plan.conditions(&of_user);
+    let begin = if order.is_descending() { window.last_id } else { window.first_id };
+    let (table, order) = (plan.table(), all.order_of_ids(order.is_descending()));
+    let (condition, values) = all.with([]);
+    let sql = format!("SELECT id FROM {table} {condition} ORDER BY {order} LIMIT 1 OFFSET {SAMPLE}");
+    let sample: Option<i64> =
+        connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0)).optional()?;
     let Some(sample) = sample else { return Ok(false) };
     let of_action = logs_of_actions(connection, filter)?;
     // One in so many logs is the user's, one in so many has the action.

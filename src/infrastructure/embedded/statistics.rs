@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
-use super::{log_query::Conditions, query_plan::Entry, store::EmbeddedStore};
+use super::{id_blocks::each_user, log_query::Conditions, query_plan::Entry, store::EmbeddedStore};
 use crate::domain::{
     DAY, GroupBy, LogFilter, QUARTER_HOUR, Slot, Span, Timestamp, TopGroups, Tops,
     ports::{LogStatistics, PortError},
@@ -26,7 +26,12 @@ impl LogStatistics for EmbeddedStore {
                     return top_actions(connection, &filter, most);
                 }
                 let mut tops = TopGroups::new(most);
-                each_group(connection, &filter, by, &Entry::Any, |value, count| tops.push(Some(value), count))?;
+                let add = |value, count| tops.push(Some(value), count);
+                if by == GroupBy::UserId && filter.is_empty() {
+                    each_user(connection, add)?;
+                } else {
+                    each_group(connection, &filter, by, &Entry::to_all_of(&filter), add)?;
+                }
                 Ok(tops.finish())
             })
             .await
@@ -35,7 +40,7 @@ impl LogStatistics for EmbeddedStore {
 
 fn histogram(connection: &Connection, filter: &LogFilter, grain: i64) -> rusqlite::Result<Vec<Slot>> {
     if grain != QUARTER_HOUR || !filter.is_of_actions() {
-        return slots_of_logs(connection, filter, grain, &Entry::Any);
+        return slots_of_logs(connection, filter, grain, &Entry::to_all_of(filter));
     }
     let (before, whole, behind) = Span::of(filter).split(QUARTER_HOUR);
     let part = |span: Span| match span.is_empty() {
