@@ -95,7 +95,11 @@ pub(crate) async fn store(logs: &dyn LogRepository, events: &[Event]) -> Vec<Num
 
 /// As [`store`], some at a time, with ids between that nobody has: more than one block of ids is needed, by which the
 /// embedded engine keeps its users.
-pub(crate) async fn store_far_apart(logs: &dyn LogRepository, events: &[Event], dice: &mut StdRng) -> Vec<NumberedEvent> {
+pub(crate) async fn store_far_apart(
+    logs: &dyn LogRepository,
+    events: &[Event],
+    dice: &mut StdRng,
+) -> Vec<NumberedEvent> {
     let mut stored = Vec::new();
     for some in events.chunks(20) {
         skip_ids(logs, dice).await;

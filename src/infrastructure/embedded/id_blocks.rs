@@ -26,8 +26,7 @@ pub(super) fn each_user(connection: &Connection, mut add: impl FnMut(String, u64
     let mut blocks = connection.prepare("SELECT block FROM block_counts")?;
     let blocks: Vec<i64> = blocks.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let of_block = "SELECT user_id, count(*) FROM logs INDEXED BY logs_user_id WHERE id >> 17 = ? GROUP BY user_id";
-    let mut statements =
-        blocks.iter().map(|_| connection.prepare(of_block)).collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut statements = blocks.iter().map(|_| connection.prepare(of_block)).collect::<rusqlite::Result<Vec<_>>>()?;
     let mut users = Vec::with_capacity(blocks.len());
     let mut heads = BinaryHeap::with_capacity(blocks.len());
     for (statement, block) in statements.iter_mut().zip(&blocks) {
