@@ -24,11 +24,24 @@ def cpu_seconds(pid):
 
 
 def peak_rss_mb(pid):
+    return memory_mb(pid, "VmHWM")
+
+
+def rss_mb(pid):
+    return memory_mb(pid, "VmRSS")
+
+
+def memory_mb(pid, field):
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024 / 1e6
+    return int(re.search(rf"{field}:\s+(\d+)", status)[1]) * 1024 / 1e6
+
+
+def forget_peak(pid):
+    """From now on the peak is that of the time to come."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def machine_busy_seconds():

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
@@ -15,12 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compare"))
 from build import build
 from client import Client, latency
 from load import wrk
-from processes import ROOT, Program, Servers, Service
+from processes import ROOT, Program, Servers, Service, forget_peak, peak_rss_mb, rss_mb
 from questions import PAGE, questions
 from table import write
 
 DEEP = 1_000_000
 ERASED = 50_000
+# Of what runs through all logs.
+TIMES = 3
 ENVIRONMENT = {"QUERY_TIMEOUT": "60s"}
 
 
@@ -43,6 +46,9 @@ class Bench:
         command = [self.programs["archive"], *map(str, arguments)]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         return json.loads(output.splitlines()[-1])
+
+    def raw(self, *arguments):
+        return statistics.median(float(self.archive(*arguments)["per_s"]) for _ in range(TIMES))
 
     def note(self, backend, row, value):
         self.results[backend][row] = value
@@ -77,7 +83,7 @@ class Bench:
         if "KEEP" not in os.environ:
             shutil.rmtree(folder)
         stage("reading raw")
-        self.note("embedded", "raw reading, rows/s", float(self.archive("read-embedded", run / "data")["per_s"]))
+        self.note("embedded", "raw reading, rows/s", self.raw("read-embedded", run / "data"))
         self.yardstick("embedded")
         with Service(self.programs["eyego"], run, {**ENVIRONMENT, "DATA_DIR": str(run / "data")}) as service:
             self.ask("embedded", service)
@@ -122,7 +128,7 @@ class Bench:
         stage("filling MongoDB")
         self.note("mongo", "filling, logs/s", float(self.archive("fill-mongo", uri("queries"), self.logs, "in-order")["per_s"]))
         stage("reading raw")
-        self.note("mongo", "raw reading, rows/s", float(self.archive("read-mongo", uri("queries"))["per_s"]))
+        self.note("mongo", "raw reading, rows/s", self.raw("read-mongo", uri("queries")))
         self.yardstick("mongo")
         with Service(self.programs["eyego"], self.folder / "run-mongo", {**on_servers, "MONGO_URI": uri("queries")}) as service:
             self.ask("mongo", service)
@@ -140,10 +146,19 @@ class Bench:
             cursor, depth = page["nextCursor"], depth + len(page["logs"])
         self.note(backend, f"page {depth:,} deep by cursor", latency(client, f"{PAGE}&cursor={cursor}"))
         self.results[backend]["deep"] = self.results[backend][f"page {depth:,} deep by cursor"]
-        begun = time.perf_counter()
-        lines = Client(service.url).lines("/api/logs/export?format=ndjson")
-        self.note(backend, "export, rows/s", lines / (time.perf_counter() - begun))
+        self.export(backend, service)
         self.erasure(backend, service, client)
+
+    def export(self, backend, service):
+        before, path, took = rss_mb(service.pid), "/api/logs/export?format=ndjson", []
+        forget_peak(service.pid)
+        lines = Client(service.url).lines(path)
+        self.note(backend, "memory of an export, MB", peak_rss_mb(service.pid) - before)
+        for _ in range(TIMES):
+            begun = time.perf_counter()
+            Client(service.url).drain(path)
+            took.append(time.perf_counter() - begun)
+        self.note(backend, "export, rows/s", lines / statistics.median(took))
 
     def erasure(self, backend, service, client):
         user, found = self.user_of(client, min(ERASED, self.logs // 100))

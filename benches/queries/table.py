@@ -33,6 +33,9 @@ def rows(results):
             text = f"{deep:.2f} ms, {deep / first:.2f} × the first page"
             yield "page a million deep by cursor", name, text, "≤ 1.5 ×", verdict(deep <= 1.5 * first)
         yield from ratio(found, name, "export against reading raw", "export, rows/s", "raw reading, rows/s", 0.6)
+        if "memory of an export, MB" in found:
+            grown = found["memory of an export, MB"]
+            yield "memory that an export takes on top", name, f"{grown:.0f} MB", "< 20 MB", verdict(grown < 20)
         if "erasure, s" in found:
             took = found["erasure, s"]
             yield f"erasure of {found['erased logs']:,} logs", name, f"{took:.1f} s", "≤ 60 s", verdict(took <= 60)

@@ -113,9 +113,9 @@ async fn write(
     let mut text = Vec::new();
     format.begin(&mut text);
     while let Some(logs) = export.next().await.map_err(TransferError::Store)? {
-        format.write(&mut text, &logs);
+        format.write(&mut text, logs.iter());
         progress.logs += logs.len() as u64;
-        let at = logs.iter().rev().find_map(|stored| stored.log.id);
+        let at = logs.iter().rev().find_map(|log| log.id);
         progress.at = at.and_then(|id| u64::try_from(id.get()).ok()).unwrap_or(progress.at);
         sink.write(&text, progress).map_err(TransferError::Output)?;
         text.clear();

@@ -1,26 +1,8 @@
-//! Stored logs with all that is kept of them, and the parts in which they are read from end to end.
+//! The parts in which a store is read from end to end.
 
 use std::time::Duration;
 
-use super::{ActivityLog, EventId, LogFilter, LogId, Timestamp};
-
-/// A stored log with all that is kept of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredLog {
-    /// For a log that others wrote it is derived from its key.
-    pub event_id: EventId,
-    /// `None` only where others wrote the log and it does not say.
-    pub received_at: Option<Timestamp>,
-    pub log: ActivityLog,
-}
-
-impl StoredLog {
-    /// What it takes in memory, about.
-    pub fn bytes(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        160 + text(&self.log.user_id) + text(&self.log.action) + self.log.metadata.as_str().len()
-    }
-}
+use super::{LogFilter, LogId, StoredLog, StoredLogs};
 
 /// A place among the logs without a number, in words of the store that gave it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +43,7 @@ pub struct ExportQuery {
 /// The first of the matching logs in a range, in its order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportPart {
-    pub logs: Vec<StoredLog>,
+    pub logs: StoredLogs,
     /// The range that they leave; `None` where there are no more.
     pub rest: Option<ExportRange>,
 }
@@ -69,24 +51,22 @@ pub struct ExportPart {
 /// Collects a part.
 #[derive(Debug)]
 pub struct PartBuilder {
-    logs: Vec<StoredLog>,
+    logs: StoredLogs,
     rows: usize,
-    /// How many more are welcome.
     bytes: usize,
 }
 
 impl PartBuilder {
     pub fn new(query: &ExportQuery) -> Self {
-        Self { logs: Vec::new(), rows: query.rows, bytes: query.bytes.max(1) }
+        Self { logs: StoredLogs::with_room(query.bytes), rows: query.rows, bytes: query.bytes }
     }
 
     /// Whether the next log belongs to the next part. Never before the first.
     pub fn is_full(&self) -> bool {
-        self.bytes == 0 || (self.logs.len() >= self.rows && !self.logs.is_empty())
+        !self.logs.is_empty() && (self.logs.len() >= self.rows || self.logs.bytes() >= self.bytes)
     }
 
-    pub fn push(&mut self, log: StoredLog) {
-        self.bytes = self.bytes.saturating_sub(log.bytes());
+    pub fn push(&mut self, log: &StoredLog<'_>) {
         self.logs.push(log);
     }
 

@@ -20,6 +20,7 @@ pub mod ports;
 mod query;
 mod start_at;
 mod statistics;
+mod stored_logs;
 mod text;
 mod timestamp;
 
@@ -27,7 +28,7 @@ pub use account::{Account, Fate, PartitionOffsets, Tally};
 pub use erasure::{ErasureFilter, ErasureJob, ErasureRule, ErasureRules, JobId, JobKind, JobState, UserDigest};
 pub use event::{ActivityLog, Event, NewLog, NumberedEvent};
 pub use event_id::EventId;
-pub use export::{ExportPart, ExportQuery, ExportRange, PartBuilder, StoredLog, UnnumberedPlace};
+pub use export::{ExportPart, ExportQuery, ExportRange, PartBuilder, UnnumberedPlace};
 pub use filter::LogFilter;
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use log_fields::{FieldProblem, FieldRules, FieldsProblem, LogFields, read_text, read_timestamp};
@@ -39,5 +40,6 @@ pub use page::{Count, LogSlice, MAX_PAGE_BYTES, MAX_PAGE_LIMIT, PageRequest, Sli
 pub use query::{From, LogQuery, Order, Place};
 pub use start_at::StartAt;
 pub use statistics::{DAY, Group, GroupBy, QUARTER_HOUR, Slot, Span, TopGroups, Tops, start_of};
+pub use stored_logs::{StoredLog, StoredLogs};
 pub use text::{Action, InvalidText, MAX_TEXT_CHARS, UserId, number_as_text};
 pub use timestamp::{InvalidTimestamp, Moment, Timestamp};

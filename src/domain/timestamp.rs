@@ -51,38 +51,54 @@ impl Timestamp {
     pub fn parse_printed(text: &str) -> Result<Self, InvalidTimestamp> {
         Moment::parse(text).map(|moment| moment.first).or_else(|_| printed(text).ok_or(InvalidTimestamp))
     }
+
+    /// Room for the printed form of any time.
+    pub const fn buffer() -> [u8; 32] {
+        [0; 32]
+    }
+
+    /// Prints into the buffer: always UTC with exactly three decimals and `Z`. Years outside 0 to 9999 (stored by others)
+    /// have JavaScript's expanded form of six digits or more and a sign.
+    pub fn write(self, buffer: &mut [u8; 32]) -> &str {
+        let (year, month, day) = civil_from_days(self.0.div_euclid(MILLIS_PER_DAY));
+        // Below 2^32, where dividing costs less.
+        let of_day = u32::try_from(self.0.rem_euclid(MILLIS_PER_DAY)).unwrap_or(0);
+        let (minutes, millis) = (of_day / 60_000, of_day % 60_000);
+        let ([m1, m2], [d1, d2]) = (two_digits(month), two_digits(day));
+        let ([h1, h2], [n1, n2]) = (two_digits(minutes / 60), two_digits(minutes % 60));
+        let ([s1, s2], [t1, t2], t3) = (two_digits(millis / 1000), two_digits(millis / 10 % 100), digit(millis % 10));
+        let rest = [b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', t1, t2, t3, b'Z'];
+        let years = match u32::try_from(year).ok().filter(|year| *year <= 9999) {
+            Some(year) => {
+                buffer[..2].copy_from_slice(&two_digits(year / 100));
+                buffer[2..4].copy_from_slice(&two_digits(year % 100));
+                4
+            }
+            None => {
+                let text = format!("{}{:06}", if year < 0 { '-' } else { '+' }, year.unsigned_abs());
+                buffer[..text.len()].copy_from_slice(text.as_bytes());
+                text.len()
+            }
+        };
+        buffer[years..years + rest.len()].copy_from_slice(&rest);
+        str::from_utf8(&buffer[..years + rest.len()]).unwrap_or_default()
+    }
 }
 
-/// Always UTC with exactly three decimals and `Z`. Years outside 0 to 9999 (stored by others) have JavaScript's
-/// expanded form of six digits and a sign.
+/// As [`Timestamp::write`] prints it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil_from_days(self.0.div_euclid(MILLIS_PER_DAY));
-        let of_day = self.0.rem_euclid(MILLIS_PER_DAY);
-        let (seconds, millis) = (of_day / 1000, of_day % 1000);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        digits(&mut text[5..7], month);
-        digits(&mut text[8..10], day);
-        digits(&mut text[11..13], seconds / 3600);
-        digits(&mut text[14..16], seconds / 60 % 60);
-        digits(&mut text[17..19], seconds % 60);
-        digits(&mut text[20..23], millis);
-        if (0..=9999).contains(&year) {
-            digits(&mut text[..4], year);
-            f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
-        } else {
-            write!(f, "{}{:06}", if year < 0 { '-' } else { '+' }, year.unsigned_abs())?;
-            f.write_str(str::from_utf8(&text[4..]).map_err(|_| fmt::Error)?)
-        }
+        f.write_str(self.write(&mut Self::buffer()))
     }
 }
 
-/// Fills the digits from the right.
-fn digits(text: &mut [u8], mut number: i64) {
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
+/// Of a number below a hundred.
+fn two_digits(number: u32) -> [u8; 2] {
+    [digit(number / 10), digit(number % 10)]
+}
+
+fn digit(number: u32) -> u8 {
+    b'0' + number as u8
 }
 
 /// What a text names: an instant, a day or a month, as its first and its last millisecond.
@@ -224,16 +240,16 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
+    let day_of_era = u32::try_from(days.rem_euclid(146_097)).unwrap_or(0);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
 

@@ -8,8 +8,8 @@ use eyego::{
         export::{Export, ExportCare, ExportRequest},
     },
     domain::{
-        ActivityLog, Event, ExportQuery, ExportRange, LogFilter, LogId, Metadata, MetadataMatch, NewLog, NumberedEvent,
-        StoredLog, ports::LogExport,
+        Event, ExportQuery, ExportRange, LogFilter, LogId, Metadata, MetadataMatch, NewLog, NumberedEvent, StoredLog,
+        StoredLogs, ports::LogExport,
     },
 };
 
@@ -39,7 +39,7 @@ pub(crate) async fn text_of(source: Arc<dyn LogExport>, request: ExportRequest, 
     let mut text = Vec::new();
     format.begin(&mut text);
     while let Some(logs) = export.next().await.unwrap() {
-        format.write(&mut text, &logs);
+        format.write(&mut text, logs.iter());
     }
     String::from_utf8(text).unwrap()
 }
@@ -53,22 +53,22 @@ fn all() -> ExportRequest {
     ExportRequest { filter: LogFilter::default(), after: None }
 }
 
-pub(crate) fn stored(numbered: &NumberedEvent) -> StoredLog {
-    let Event { id, received_at, log } = numbered.event.clone();
-    let log = ActivityLog {
+pub(crate) fn stored(numbered: &NumberedEvent) -> StoredLog<'_> {
+    let Event { id: event_id, received_at, log } = &numbered.event;
+    StoredLog {
         id: Some(numbered.id),
-        user_id: Some(log.user_id.as_str().to_owned()),
-        action: Some(log.action.as_str().to_owned()),
+        event_id: *event_id,
+        user_id: Some(log.user_id.as_str()),
+        action: Some(log.action.as_str()),
         timestamp: Some(log.timestamp),
-        metadata: log.metadata,
-    };
-    StoredLog { event_id: id, received_at: Some(received_at), log }
+        received_at: Some(*received_at),
+        metadata: log.metadata.as_str(),
+    }
 }
 
 pub(crate) fn lines(events: &[NumberedEvent]) -> String {
-    let stored: Vec<StoredLog> = events.iter().map(stored).collect();
     let mut text = Vec::new();
-    ExportFormat::Ndjson.write(&mut text, &stored);
+    ExportFormat::Ndjson.write(&mut text, events.iter().map(stored));
     String::from_utf8(text).unwrap()
 }
 
@@ -134,22 +134,22 @@ async fn a_part_ends_where_it_is_large_enough_and_the_rest_goes_on(harness: &mut
     let stored = store(&*harness.logs(), &varied(40)).await;
     for (rows, bytes, parts) in [(1, usize::MAX, 40), (7, usize::MAX, 6), (100, 1, 40), (100, usize::MAX, 1)] {
         let whole = ExportRange::Numbered { from: LogId::new(i64::MIN), to: LogId::new(i64::MAX) };
-        let (mut range, mut found, mut count) = (Some(whole), Vec::new(), 0);
+        let (mut range, mut found, mut count) = (Some(whole), StoredLogs::default(), 0);
         while let Some(wanted) = range {
             let query = ExportQuery { filter: LogFilter::default(), range: wanted, rows, bytes, max_time: MAX_TIME };
             let part = harness.export().part(&query).await.unwrap();
             assert!(part.logs.len() <= rows, "{rows} {bytes}");
-            found.extend(part.logs);
+            found.extend(part.logs.iter());
             range = part.rest;
             count += 1;
         }
-        assert_eq!(found, stored.iter().map(self::stored).collect::<Vec<_>>(), "{rows} {bytes}");
+        assert_eq!(found, stored.iter().map(self::stored).collect(), "{rows} {bytes}");
         assert_eq!(count, parts, "{rows} {bytes}");
     }
     let range = ExportRange::Numbered { from: LogId::new(3), to: LogId::new(5) };
     let query = ExportQuery { filter: LogFilter::default(), range, rows: 10, bytes: 1 << 20, max_time: MAX_TIME };
     let part = harness.export().part(&query).await.unwrap();
-    let ids: Vec<i64> = part.logs.iter().map(|stored| stored.log.id.unwrap().get()).collect();
+    let ids: Vec<i64> = part.logs.iter().map(|log| log.id.unwrap().get()).collect();
     assert_eq!((ids, part.rest), (vec![3, 4, 5], None));
 }
 
@@ -175,8 +175,8 @@ async fn what_comes_after_the_beginning_is_left_out_and_what_goes_meanwhile_is_n
     logs.delete(before[last].id).await.unwrap();
     store(&*logs, &varied(5)).await;
     while let Some(more) = export.next().await.unwrap() {
-        found.extend(more);
+        found.extend(more.iter());
     }
     let left = before.iter().enumerate().filter(|(n, _)| ![next, last].contains(n));
-    assert_eq!(found, left.map(|(_, one)| stored(one)).collect::<Vec<_>>());
+    assert_eq!(found, left.map(|(_, one)| stored(one)).collect());
 }

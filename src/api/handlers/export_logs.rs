@@ -1,5 +1,7 @@
 //! `GET /api/logs/export`: all matching logs, as fast as the client takes them.
 
+use std::future::ready;
+
 use axum::{
     body::Body,
     extract::State,
@@ -10,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 
 use crate::{
     api::{
@@ -57,13 +59,11 @@ pub(in crate::api) async fn export_logs(
     let export = state.exports.begin(request).await?;
     let mut header = Vec::new();
     format.begin(&mut header);
-    let pieces = export.map(move |logs| {
-        let mut text = std::mem::take(&mut header);
-        format.write(&mut text, &logs?);
-        Ok::<_, axum::BoxError>(Bytes::from(text))
+    let header = (!header.is_empty()).then(|| Ok(Bytes::from(header)));
+    let pieces = export.flat_map(move |logs| match logs {
+        Ok(logs) => stream::iter(format.pieces(logs)).map(|text| Ok(Bytes::from(text))).left_stream(),
+        Err(cut_off) => stream::once(ready(Err(cut_off))).right_stream(),
     });
-    // A client that has to wait for the next logs need not be woken for none.
-    let pieces = pieces.filter(|piece| std::future::ready(!piece.as_ref().is_ok_and(Bytes::is_empty)));
     let (content_type, ending) = match format {
         ExportFormat::Ndjson => ("application/x-ndjson", "ndjson"),
         ExportFormat::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
@@ -72,7 +72,7 @@ pub(in crate::api) async fn export_logs(
         (CONTENT_TYPE, HeaderValue::from_static(content_type)),
         (CONTENT_DISPOSITION, disposition(state.exports.now(), ending)),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok((headers, Body::from_stream(stream::iter(header).chain(pieces))).into_response())
 }
 
 /// A file name with the time, of characters that every system takes.

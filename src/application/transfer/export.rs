@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::domain::{
-    ExportPart, ExportQuery, ExportRange, LogFilter, LogId, StoredLog, UnnumberedPlace,
+    ExportPart, ExportQuery, ExportRange, LogFilter, LogId, StoredLogs, UnnumberedPlace,
     ports::{ErrorChain, LogExport, PortError, PortErrorKind},
 };
 
-/// What a part should take in memory: large enough that the store is asked seldom, small enough to be written to a client
-/// in one piece.
-const PART_BYTES: usize = 1 << 18;
+/// What a part should take in memory: large enough that the store is asked seldom. There are up to three of an export: one
+/// becomes text, one waits, one is read.
+const PART_BYTES: usize = 1 << 19;
 /// The first part may be of large logs.
 const FIRST_ROWS: usize = 500;
 const ROWS: std::ops::RangeInclusive<usize> = 16..=20_000;
@@ -109,7 +109,7 @@ impl Export {
     ///
     /// # Errors
     /// What the store said at last: the export cannot go on. The first call tells at once, later ones after some tries.
-    pub async fn next(&mut self) -> Result<Option<Vec<StoredLog>>, PortError> {
+    pub async fn next(&mut self) -> Result<Option<StoredLogs>, PortError> {
         let mut tries = 0;
         loop {
             let failed = match self.step().await {
@@ -130,11 +130,11 @@ impl Export {
         }
     }
 
-    async fn step(&mut self) -> Result<Option<Vec<StoredLog>>, PortError> {
+    async fn step(&mut self) -> Result<Option<StoredLogs>, PortError> {
         match self.place.clone() {
             Place::Numbered(from) if from > self.newest => {
                 self.place = Place::Unnumbered(None);
-                Ok(Some(Vec::new()))
+                Ok(Some(StoredLogs::default()))
             }
             Place::Numbered(from) => self.numbered(from).await.map(Some),
             Place::Unnumbered(after) => {
@@ -149,7 +149,7 @@ impl Export {
         }
     }
 
-    async fn numbered(&mut self, from: LogId) -> Result<Vec<StoredLog>, PortError> {
+    async fn numbered(&mut self, from: LogId) -> Result<StoredLogs, PortError> {
         let mut last = self.newest;
         if self.settled < Some(last) && Instant::now() < self.all_settled_at {
             match self.settled.filter(|settled| from <= *settled) {
@@ -173,18 +173,20 @@ impl Export {
             Some(ExportRange::Numbered { from, .. }) => Place::Numbered(from),
             _ => to.get().checked_add(1).map_or(Place::Unnumbered(None), |next| Place::Numbered(LogId::new(next))),
         };
-        part.logs.retain(|stored| stored.log.id.is_none() || stored.log.id != self.request.after);
+        if let Some(after) = self.request.after {
+            part.logs.remove(after);
+        }
         Ok(part.logs)
     }
 
     /// Few logs match: fewer are looked through at a time.
-    fn narrowed(&mut self, error: PortError) -> Result<Vec<StoredLog>, PortError> {
+    fn narrowed(&mut self, error: PortError) -> Result<StoredLogs, PortError> {
         match self.stretch {
             Some(stretch) if stretch <= SHORTEST_STRETCH => return Err(error),
             Some(stretch) => self.stretch = Some((stretch / 8).max(SHORTEST_STRETCH)),
             None => self.stretch = Some(FIRST_STRETCH),
         }
-        Ok(Vec::new())
+        Ok(StoredLogs::default())
     }
 
     async fn part(&mut self, range: ExportRange) -> Result<ExportPart, PortError> {
@@ -196,8 +198,7 @@ impl Export {
             max_time: self.max_time,
         };
         let part = self.source.part(&query).await?;
-        let bytes: usize = part.logs.iter().map(StoredLog::bytes).sum();
-        if let Some(fitting) = (PART_BYTES * part.logs.len()).checked_div(bytes) {
+        if let Some(fitting) = (PART_BYTES * part.logs.len()).checked_div(part.logs.bytes()) {
             // Not far beyond what is known to fit: the next logs may be larger.
             self.rows = fitting.min(2 * self.rows).clamp(*ROWS.start(), *ROWS.end());
         }

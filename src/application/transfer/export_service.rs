@@ -22,7 +22,7 @@ use crate::{
         tip_watch::TipWatch,
     },
     domain::{
-        StoredLog, Timestamp,
+        StoredLogs, Timestamp,
         ports::{Clock, ErrorChain, LogExport, PortError},
     },
 };
@@ -69,7 +69,7 @@ impl ExportService {
 
 /// An export on its way to a client.
 pub struct RunningExport {
-    first: Option<Vec<StoredLog>>,
+    first: Option<StoredLogs>,
     pages: Pages,
     slot: Slot,
     logs: u64,
@@ -81,7 +81,7 @@ pub struct RunningExport {
 pub struct CutOff(#[source] Option<PortError>);
 
 impl Stream for RunningExport {
-    type Item = Result<Vec<StoredLog>, CutOff>;
+    type Item = Result<StoredLogs, CutOff>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if !self.slot.goes_on(Instant::now()) {

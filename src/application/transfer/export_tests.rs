@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::{super::pages::Pages, *};
-use crate::domain::{ActivityLog, EventId, Metadata, PartBuilder};
+use crate::domain::{EventId, PartBuilder, StoredLog};
 
 /// A store with the ids from 0 on.
 #[derive(Default)]
@@ -51,16 +51,22 @@ impl LogExport for Store {
             if part.is_full() {
                 return Ok(part.finish(Some(ExportRange::Numbered { from: LogId::new(id), to: LogId::new(to) })));
             }
-            part.push(log(id));
+            part.push(&log(id));
         }
         Ok(part.finish(None))
     }
 }
 
-fn log(id: i64) -> StoredLog {
-    let (id, metadata) = (Some(LogId::new(id)), Metadata::empty());
-    let log = ActivityLog { id, user_id: None, action: None, timestamp: None, metadata };
-    StoredLog { event_id: EventId::from_bytes([0; 16]), received_at: None, log }
+fn log(id: i64) -> StoredLog<'static> {
+    StoredLog {
+        id: Some(LogId::new(id)),
+        event_id: EventId::from_bytes([0; 16]),
+        user_id: None,
+        action: None,
+        timestamp: None,
+        received_at: None,
+        metadata: "{}",
+    }
 }
 
 async fn begin(store: &Arc<Store>, settled: Option<i64>) -> Result<Export, PortError> {
@@ -70,9 +76,13 @@ async fn begin(store: &Arc<Store>, settled: Option<i64>) -> Result<Export, PortE
     Export::begin(Arc::clone(store) as Arc<dyn LogExport>, request, care).await
 }
 
+fn ids_of(logs: &StoredLogs) -> Vec<i64> {
+    logs.iter().map(|log| log.id.unwrap().get()).collect()
+}
+
 async fn ids(export: Export) -> Vec<i64> {
     let pages: Vec<_> = Pages::of(export).collect().await;
-    pages.into_iter().flat_map(Result::unwrap).map(|stored| stored.log.id.unwrap().get()).collect()
+    pages.into_iter().map(Result::unwrap).flat_map(|logs| ids_of(&logs)).collect()
 }
 
 #[tokio::test]
@@ -80,7 +90,7 @@ async fn every_log_comes_once_in_parts_that_grow_with_what_fits() {
     let store = Arc::new(Store::with(30_000));
     assert_eq!(ids(begin(&store, Some(29_999)).await.unwrap()).await, (0..30_000).collect::<Vec<_>>());
     let asked = store.asked.lock().unwrap().len();
-    let fewest = 30_000 * log(0).bytes() / PART_BYTES;
+    let fewest = 30_000 * StoredLogs::from_iter([log(0)]).bytes() / PART_BYTES;
     assert!((fewest..2 * fewest).contains(&asked), "{asked}");
 }
 
@@ -107,7 +117,7 @@ async fn a_store_that_is_away_for_a_moment_is_waited_for_once_something_was_read
     let first = export.next().await.unwrap().unwrap().len();
     *store.failing.lock().unwrap() = 2;
     let second = export.next().await.unwrap().unwrap();
-    assert_eq!(second[0], log(i64::try_from(first).unwrap()));
+    assert_eq!(second.iter().next(), Some(log(i64::try_from(first).unwrap())));
 }
 
 #[tokio::test]
@@ -121,12 +131,12 @@ async fn the_last_logs_are_read_once_no_lower_id_is_expected() {
     }
     assert_eq!(found, 1501);
     *store.ids.lock().unwrap() = 2100;
-    let mut rest = Vec::new();
+    let mut rest = StoredLogs::default();
     while let Some(logs) = export.next().await.unwrap() {
-        rest.extend(logs);
+        rest.extend(logs.iter());
     }
     assert!(begun.elapsed() >= Duration::from_millis(200));
-    assert_eq!(rest.last().and_then(|stored| stored.log.id), Some(LogId::new(1999)), "newer ones are left out");
+    assert_eq!(rest.iter().next_back().and_then(|log| log.id), Some(LogId::new(1999)), "newer ones are left out");
     assert_eq!(rest.len(), 499);
 }
 

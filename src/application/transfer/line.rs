@@ -1,26 +1,23 @@
 //! A log as a line of an export: all that is kept of it, in an order of fields that never changes.
 
-use std::io::Write;
-
-use crate::domain::{EventId, LogId, StoredLog};
+use crate::domain::{EventId, LogId, StoredLog, Timestamp};
 
 /// Appends the line with its end. Metadata is JSON already and goes out as it is.
-pub fn write(text: &mut Vec<u8>, stored: &StoredLog) {
-    let StoredLog { event_id, received_at, log } = stored;
+pub fn write(text: &mut Vec<u8>, log: &StoredLog<'_>) {
     text.extend_from_slice(b"{\"id\":");
     push(text, &log.id.map(LogId::get));
     text.extend_from_slice(b",\"eventId\":\"");
-    text.extend_from_slice(event_id.write(&mut EventId::buffer()).as_bytes());
+    text.extend_from_slice(log.event_id.write(&mut EventId::buffer()).as_bytes());
     text.extend_from_slice(b"\",\"userId\":");
     push(text, &log.user_id);
     text.extend_from_slice(b",\"action\":");
     push(text, &log.action);
     text.extend_from_slice(b",\"timestamp\":");
-    push_time(text, log.timestamp.as_ref());
+    push_time(text, log.timestamp);
     text.extend_from_slice(b",\"metadata\":");
-    text.extend_from_slice(log.metadata.as_str().as_bytes());
+    text.extend_from_slice(log.metadata.as_bytes());
     text.extend_from_slice(b",\"receivedAt\":");
-    push_time(text, received_at.as_ref());
+    push_time(text, log.received_at);
     text.extend_from_slice(b"}\n");
 }
 
@@ -29,32 +26,34 @@ fn push<T: serde::Serialize>(text: &mut Vec<u8>, value: &T) {
     let _ = serde_json::to_writer(text, value);
 }
 
-fn push_time(text: &mut Vec<u8>, time: Option<&crate::domain::Timestamp>) {
-    // A Vec always takes it.
-    let _ = match time {
-        Some(time) => write!(text, "\"{time}\""),
-        None => write!(text, "null"),
-    };
+fn push_time(text: &mut Vec<u8>, time: Option<Timestamp>) {
+    match time {
+        Some(time) => {
+            text.push(b'"');
+            text.extend_from_slice(time.write(&mut Timestamp::buffer()).as_bytes());
+            text.push(b'"');
+        }
+        None => text.extend_from_slice(b"null"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActivityLog, Metadata, Timestamp};
 
     #[test]
     fn a_line_has_all_that_is_kept_of_a_log() {
-        let log = ActivityLog {
+        let log = StoredLog {
             id: Some(LogId::new(0)),
-            user_id: Some("user\"1\u{2028}".to_owned()),
-            action: Some("login\n".to_owned()),
+            event_id: EventId::from_bytes([7; 16]),
+            user_id: Some("user\"1\u{2028}"),
+            action: Some("login\n"),
             timestamp: Some(Timestamp::from_millis(1_747_830_896_789)),
-            metadata: Metadata::from_canonical(r#"{"ip":"127.0.0.1"}"#),
+            received_at: Some(Timestamp::from_millis(0)),
+            metadata: r#"{"ip":"127.0.0.1"}"#,
         };
-        let event_id = EventId::from_bytes([7; 16]);
-        let stored = StoredLog { event_id, received_at: Some(Timestamp::from_millis(0)), log };
         let mut text = Vec::new();
-        write(&mut text, &stored);
+        write(&mut text, &log);
         let expected = concat!(
             r#"{"id":0,"eventId":"07070707-0707-0707-0707-070707070707","userId":"user\"1"#,
             "\u{2028}",
@@ -67,9 +66,17 @@ mod tests {
 
     #[test]
     fn an_odd_log_has_gaps() {
-        let log = ActivityLog { id: None, user_id: None, action: None, timestamp: None, metadata: Metadata::empty() };
+        let log = StoredLog {
+            id: None,
+            event_id: EventId::from_bytes([0; 16]),
+            user_id: None,
+            action: None,
+            timestamp: None,
+            received_at: None,
+            metadata: "{}",
+        };
         let mut text = Vec::new();
-        write(&mut text, &StoredLog { event_id: EventId::from_bytes([0; 16]), received_at: None, log });
+        write(&mut text, &log);
         let expected = concat!(
             r#"{"id":null,"eventId":"00000000-0000-0000-0000-000000000000","userId":null,"action":null,"#,
             r#""timestamp":null,"metadata":{},"receivedAt":null}"#,

@@ -158,10 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        application::transfer::line,
-        domain::{ActivityLog, StoredLog},
-    };
+    use crate::{application::transfer::line, domain::StoredLog};
 
     const ID: &str = "0196f1e2-7c3a-7000-8000-000000000001";
     const GOOD: &str = r#"{"id":3,"eventId":"0196f1e2-7c3a-7000-8000-000000000001","userId":"u","action":"a","timestamp":"2025-05-21T12:34:56.789Z","metadata":{"a":1.0},"receivedAt":"2025-05-21T12:34:57.000Z"}"#;
@@ -234,16 +231,18 @@ mod tests {
             let [user, action] = texts;
             let metadata = Metadata::from_canonical(serde_json::json!({&user: &action}).to_string());
             prop_assume!(!user.contains('\0'));
-            let log = ActivityLog {
-                id: Some(LogId::new(id)),
-                user_id: Some(user.clone()),
-                action: Some(action.clone()),
-                timestamp: Some(timestamp),
-                metadata: metadata.clone(),
-            };
             let event_id = EventId::from_bytes(event);
+            let log = StoredLog {
+                id: Some(LogId::new(id)),
+                event_id,
+                user_id: Some(&user),
+                action: Some(&action),
+                timestamp: Some(timestamp),
+                received_at: Some(received_at),
+                metadata: metadata.as_str(),
+            };
             let mut text = Vec::new();
-            line::write(&mut text, &StoredLog { event_id, received_at: Some(received_at), log });
+            line::write(&mut text, &log);
             let line = read(1, text.trim_ascii_end()).unwrap();
             prop_assert_eq!((line.id, line.event.id, line.event.received_at), (Some(LogId::new(id)), event_id, received_at));
             let NewLog { user_id, action: read_action, timestamp: read_time, metadata: read_metadata } = line.event.log;

@@ -8,9 +8,9 @@ use std::{
 use futures_util::{Stream, future::BoxFuture};
 
 use super::export::Export;
-use crate::domain::{StoredLog, ports::PortError};
+use crate::domain::{StoredLogs, ports::PortError};
 
-type Read = Result<Option<Vec<StoredLog>>, PortError>;
+type Read = Result<Option<StoredLogs>, PortError>;
 
 /// Ends after the last part or with the first error. Dropping it gives up what is being read.
 pub(super) struct Pages {
@@ -31,7 +31,7 @@ fn read(mut export: Export) -> BoxFuture<'static, (Export, Read)> {
 }
 
 impl Stream for Pages {
-    type Item = Result<Vec<StoredLog>, PortError>;
+    type Item = Result<StoredLogs, PortError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };

@@ -17,18 +17,17 @@ pub fn write_header(text: &mut Vec<u8>) {
 }
 
 /// Appends a row for each log; what a log has not is an empty cell.
-pub fn write_rows(text: &mut Vec<u8>, logs: &[StoredLog]) {
-    rows(text, |table| logs.iter().try_for_each(|log| write_row(table, log)));
+pub fn write_rows<'a>(text: &mut Vec<u8>, mut logs: impl Iterator<Item = StoredLog<'a>>) {
+    rows(text, |table| logs.try_for_each(|log| write_row(table, &log)));
 }
 
-fn write_row(table: &mut Writer<&mut Vec<u8>>, stored: &StoredLog) -> csv::Result<()> {
-    let StoredLog { event_id, received_at, log } = stored;
+fn write_row(table: &mut Writer<&mut Vec<u8>>, log: &StoredLog<'_>) -> csv::Result<()> {
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
     table.write_field(log.id.map(LogId::get).map(|id| id.to_string()).unwrap_or_default())?;
-    table.write_field(event_id.to_string())?;
-    let times = [time(log.timestamp), time(*received_at)];
-    let texts = [log.user_id.as_deref().unwrap_or_default(), log.action.as_deref().unwrap_or_default()];
-    for cell in texts.into_iter().chain(times.iter().map(String::as_str)).chain([log.metadata.as_str()]) {
+    table.write_field(log.event_id.to_string())?;
+    let times = [time(log.timestamp), time(log.received_at)];
+    let texts = [log.user_id.unwrap_or_default(), log.action.unwrap_or_default()];
+    for cell in texts.into_iter().chain(times.iter().map(String::as_str)).chain([log.metadata]) {
         table.write_field(harmless(cell).as_bytes())?;
     }
     table.write_record(None::<&[u8]>)
@@ -48,19 +47,20 @@ fn rows(text: &mut Vec<u8>, write: impl FnOnce(&mut Writer<&mut Vec<u8>>) -> csv
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActivityLog, EventId, Metadata};
+    use crate::domain::EventId;
 
     fn table(user: &str, metadata: &str) -> String {
-        let log = ActivityLog {
+        let log = StoredLog {
             id: Some(LogId::new(-1)),
-            user_id: Some(user.to_owned()),
+            event_id: EventId::from_bytes([0; 16]),
+            user_id: Some(user),
             action: None,
             timestamp: Some(Timestamp::from_millis(0)),
-            metadata: Metadata::from_canonical(metadata),
+            received_at: None,
+            metadata,
         };
-        let stored = StoredLog { event_id: EventId::from_bytes([0; 16]), received_at: None, log };
         let mut text = Vec::new();
-        write_rows(&mut text, &[stored]);
+        write_rows(&mut text, [log].into_iter());
         String::from_utf8(text).unwrap()
     }
 

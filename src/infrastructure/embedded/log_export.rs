@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params_from_iter};
 
 use super::{
-    log_rows::{STORED_COLUMNS, stored_log},
+    log_rows::{STORED_COLUMNS, push_stored},
     query_plan::Plan,
     read_pool::ReadPool,
     store::EmbeddedStore,
@@ -61,7 +61,7 @@ fn numbered(connection: &Connection, query: &ExportQuery, from: LogId, to: LogId
             let from = LogId::new(row.get(0)?);
             return Ok(part.finish(Some(ExportRange::Numbered { from, to })));
         }
-        part.push(stored_log(row)?);
+        push_stored(&mut part, row)?;
     }
     Ok(part.finish(None))
 }

@@ -1,9 +1,11 @@
 //! Rows of `logs.db`: its schema, and reading one of them.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
 use super::{counts::CountChanges, database::Schema, metadata_index::MetadataIndexes};
-use crate::domain::{ActivityLog, EventId, LogId, Metadata, StoredLog, Timestamp, ports::Receipt};
+use crate::domain::{ActivityLog, EventId, LogId, Metadata, PartBuilder, StoredLog, Timestamp, ports::Receipt};
 
 pub(super) const SCHEMA: Schema = Schema(&["
     CREATE TABLE logs (
@@ -128,28 +130,34 @@ pub(super) const LOG_COLUMNS: &str = "id, user_id, action, timestamp, metadata";
 pub(super) fn log(row: &Row<'_>) -> rusqlite::Result<ActivityLog> {
     Ok(ActivityLog {
         id: Some(LogId::new(row.get(0)?)),
-        user_id: Some(text(row, 1)?),
-        action: Some(text(row, 2)?),
+        user_id: Some(text(row, 1)?.into_owned()),
+        action: Some(text(row, 2)?.into_owned()),
         timestamp: Some(Timestamp::from_millis(row.get(3)?)),
         metadata: Metadata::from_canonical(text(row, 4)?),
     })
 }
 
-/// [`LOG_COLUMNS`] and what [`stored_log`] reads behind them.
+/// [`LOG_COLUMNS`] and what [`push_stored`] reads behind them.
 pub(super) const STORED_COLUMNS: &str = "id, user_id, action, timestamp, metadata, event_id, received_at";
 
-pub(super) fn stored_log(row: &Row<'_>) -> rusqlite::Result<StoredLog> {
-    Ok(StoredLog {
+pub(super) fn push_stored(part: &mut PartBuilder, row: &Row<'_>) -> rusqlite::Result<()> {
+    part.push(&StoredLog {
+        id: Some(LogId::new(row.get(0)?)),
         event_id: EventId::from_bytes(row.get(5)?),
+        user_id: Some(&text(row, 1)?),
+        action: Some(&text(row, 2)?),
+        timestamp: Some(Timestamp::from_millis(row.get(3)?)),
         received_at: Some(Timestamp::from_millis(row.get(6)?)),
-        log: log(row)?,
-    })
+        metadata: &text(row, 4)?,
+    });
+    Ok(())
 }
 
 /// One odd row never breaks a page.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Cow<'a, str>> {
     match row.get_ref(column)? {
-        ValueRef::Text(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+        // Looking for what is wrong takes several times as long as seeing that nothing is.
+        ValueRef::Text(text) => Ok(str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)),
         other => Err(rusqlite::Error::InvalidColumnType(column, LOG_COLUMNS.to_owned(), other.data_type())),
     }
 }

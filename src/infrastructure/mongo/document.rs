@@ -1,5 +1,7 @@
 //! The stored log: what this service writes, and how it reads that and whatever others wrote (contract A2).
 
+use std::borrow::Cow;
+
 use bson::{
     Binary, RawBsonRef, RawDocument, RawDocumentBuf,
     raw::{RawElement, cstr},
@@ -11,7 +13,7 @@ use super::{
     to_json::append_element,
 };
 use crate::domain::{
-    ActivityLog, EventId, LogId, Metadata, Moment, NumberedEvent, StoredLog, Timestamp, number_as_text,
+    ActivityLog, EventId, LogId, Metadata, Moment, NumberedEvent, PartBuilder, StoredLog, Timestamp, number_as_text,
 };
 
 /// The server's limit; a larger document would fail the command it is in, and all others with it.
@@ -73,30 +75,64 @@ fn begin(bson: &mut Vec<u8>, element: ElementType, name: &str) -> usize {
 
 /// Reads a document, also an odd one: what makes no sense is left out.
 pub(super) fn decode(document: &RawDocument) -> ActivityLog {
-    decode_with(document, |_| {})
+    let mut log = ActivityLog { id: None, user_id: None, action: None, timestamp: None, metadata: Metadata::empty() };
+    for element in document.iter_elements().map_while(Result::ok) {
+        match element.key().as_str() {
+            "id" => log.id = id(&element),
+            "userId" => log.user_id = text(&element).map(Cow::into_owned),
+            "action" => log.action = text(&element).map(Cow::into_owned),
+            "timestamp" => log.timestamp = time(&element),
+            "metadata" => {
+                let mut json = Vec::new();
+                append_element(&mut json, &element);
+                log.metadata = match String::from_utf8(json) {
+                    Ok(json) if json != "null" => Metadata::from_canonical(json),
+                    _ => Metadata::empty(),
+                };
+            }
+            _ => {}
+        }
+    }
+    log
 }
 
 /// Reads a document with its key and the time of receiving. The time at which an ObjectId was made, which the old service
-/// did when it stored a log, stands for a time that is missing.
-pub(super) fn decode_stored(document: &RawDocument) -> StoredLog {
-    let (mut event_id, mut received_at, mut made_at) = (None, None, None);
-    let log = decode_with(document, |element| match element.key().as_str() {
-        "_id" => {
-            let key = element.value().ok();
-            event_id = key.map(event_id_of_any);
-            made_at = match key {
-                Some(RawBsonRef::ObjectId(id)) => Some(id.timestamp().timestamp_millis()),
-                _ => None,
-            };
+/// did when it stored a log, stands for a time that is missing. `json` is room that is used again.
+pub(super) fn push_stored(part: &mut PartBuilder, document: &RawDocument, json: &mut Vec<u8>) {
+    let (mut event_id, mut number, mut made_at) = (None, None, None);
+    let (mut user_id, mut action, mut timestamp, mut received_at) = (None, None, None, None);
+    json.clear();
+    for element in document.iter_elements().map_while(Result::ok) {
+        match element.key().as_str() {
+            "_id" => {
+                let key = element.value().ok();
+                event_id = key.map(event_id_of_any);
+                made_at = match key {
+                    Some(RawBsonRef::ObjectId(id)) => Some(Timestamp::from_millis(id.timestamp().timestamp_millis())),
+                    _ => None,
+                };
+            }
+            "id" => number = id(&element),
+            "userId" => user_id = text(&element),
+            "action" => action = text(&element),
+            "timestamp" => timestamp = time(&element),
+            "metadata" => {
+                json.clear();
+                append_element(json, &element);
+            }
+            "receivedAt" => received_at = time(&element),
+            _ => {}
         }
-        "receivedAt" => received_at = element.value().ok().and_then(timestamp),
-        _ => {}
-    });
-    StoredLog {
-        event_id: event_id.unwrap_or_else(|| EventId::for_foreign_key(0, &[])),
-        received_at: received_at.or(made_at.map(Timestamp::from_millis)),
-        log,
     }
+    part.push(&StoredLog {
+        id: number,
+        event_id: event_id.unwrap_or_else(|| EventId::for_foreign_key(0, &[])),
+        user_id: user_id.as_deref(),
+        action: action.as_deref(),
+        timestamp,
+        received_at: received_at.or(made_at),
+        metadata: str::from_utf8(json).ok().filter(|json| !["", "null"].contains(json)).unwrap_or("{}"),
+    });
 }
 
 /// The event of a document: its key where that is one, else derived from it.
@@ -116,19 +152,17 @@ pub(super) fn value_bytes(value: RawBsonRef<'_>) -> RawDocumentBuf {
     document
 }
 
-fn decode_with(document: &RawDocument, mut other: impl FnMut(&RawElement<'_>)) -> ActivityLog {
-    let mut log = ActivityLog { id: None, user_id: None, action: None, timestamp: None, metadata: Metadata::empty() };
-    for element in document.iter_elements().map_while(Result::ok) {
-        match element.key().as_str() {
-            "id" => log.id = element.value().ok().and_then(integer).map(LogId::new),
-            "userId" => log.user_id = text(&element),
-            "action" => log.action = text(&element),
-            "timestamp" => log.timestamp = element.value().ok().and_then(timestamp),
-            "metadata" => log.metadata = metadata(&element),
-            _ => other(&element),
-        }
-    }
-    log
+/// The whole number that is its id.
+pub(super) fn log_id(document: &RawDocument) -> Option<LogId> {
+    document.get("id").ok().flatten().and_then(integer).map(LogId::new)
+}
+
+fn id(element: &RawElement<'_>) -> Option<LogId> {
+    element.value().ok().and_then(integer).map(LogId::new)
+}
+
+fn time(element: &RawElement<'_>) -> Option<Timestamp> {
+    element.value().ok().and_then(timestamp)
 }
 
 /// A whole number in any of the types that JavaScript's driver may have chosen for it.
@@ -160,18 +194,19 @@ pub(super) fn floor(value: RawBsonRef<'_>) -> Option<i64> {
 }
 
 /// Text as the old service's schema cast it.
-fn text(element: &RawElement<'_>) -> Option<String> {
-    match element.value().ok()? {
-        RawBsonRef::String(text) | RawBsonRef::Symbol(text) => Some(text.to_owned()),
-        RawBsonRef::Int32(number) => Some(number.to_string()),
-        RawBsonRef::Int64(number) => Some(number.to_string()),
-        RawBsonRef::Double(number) => number_as_text(&format!("{number:e}")),
-        RawBsonRef::Boolean(value) => Some(value.to_string()),
-        RawBsonRef::ObjectId(id) => Some(id.to_hex()),
-        RawBsonRef::Decimal128(number) => Some(number.to_string()),
-        RawBsonRef::DateTime(at) => Some(Timestamp::from_millis(at.timestamp_millis()).to_string()),
-        _ => None,
-    }
+fn text<'a>(element: &RawElement<'a>) -> Option<Cow<'a, str>> {
+    let cast = match element.value().ok()? {
+        RawBsonRef::String(text) | RawBsonRef::Symbol(text) => return Some(text.into()),
+        RawBsonRef::Int32(number) => number.to_string(),
+        RawBsonRef::Int64(number) => number.to_string(),
+        RawBsonRef::Double(number) => number_as_text(&format!("{number:e}"))?,
+        RawBsonRef::Boolean(value) => value.to_string(),
+        RawBsonRef::ObjectId(id) => id.to_hex(),
+        RawBsonRef::Decimal128(number) => number.to_string(),
+        RawBsonRef::DateTime(at) => Timestamp::from_millis(at.timestamp_millis()).to_string(),
+        _ => return None,
+    };
+    Some(cast.into())
 }
 
 fn timestamp(value: RawBsonRef<'_>) -> Option<Timestamp> {
@@ -182,15 +217,6 @@ fn timestamp(value: RawBsonRef<'_>) -> Option<Timestamp> {
             integer(value).map(Timestamp::from_millis)
         }
         _ => None,
-    }
-}
-
-fn metadata(element: &RawElement<'_>) -> Metadata {
-    let mut json = Vec::new();
-    append_element(&mut json, element);
-    match String::from_utf8(json) {
-        Ok(json) if json != "null" => Metadata::from_canonical(json),
-        _ => Metadata::empty(),
     }
 }
 

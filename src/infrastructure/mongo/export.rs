@@ -106,6 +106,7 @@ impl Numbered {
         most: usize,
     ) -> mongodb::error::Result<Self> {
         let mut found = Self { part: PartBuilder::new(query), seen: 0, rest: None };
+        let mut json = Vec::new();
         let mut cursor = handles
             .logs_to_look_up()
             .find(condition)
@@ -116,12 +117,14 @@ impl Numbered {
             .await?;
         while cursor.advance().await? {
             found.seen += 1;
-            let stored = document::decode_stored(cursor.current());
-            if let Some(id) = stored.log.id.filter(|_| found.part.is_full()) {
+            let log = cursor.current();
+            if found.part.is_full()
+                && let Some(id) = document::log_id(log)
+            {
                 found.rest = Some(id);
                 break;
             }
-            found.part.push(stored);
+            document::push_stored(&mut found.part, log, &mut json);
         }
         Ok(found)
     }
@@ -138,7 +141,7 @@ async fn unnumbered(
         condition.insert("$expr", doc! {"$gt": ["$_id", {"$literal": key}]});
     }
     let mut part = PartBuilder::new(query);
-    let mut last = None;
+    let (mut last, mut json) = (None, Vec::new());
     let mut cursor = handles
         .logs_to_look_up()
         .find(of_filter_and(&query.filter, condition))
@@ -151,7 +154,7 @@ async fn unnumbered(
         if part.is_full() {
             return Ok(part.finish(Some(ExportRange::Unnumbered { after: last })));
         }
-        part.push(document::decode_stored(cursor.current()));
+        document::push_stored(&mut part, cursor.current(), &mut json);
         last = cursor.current().get("_id").ok().flatten().map(|key| {
             let key = document::value_bytes(key);
             UnnumberedPlace::new(key.into_bytes())
