@@ -9,7 +9,7 @@
 #   NICE='nice -n 10' benches/compare.sh  how to build
 #
 # MongoDB has a cache of MONGO_CACHE_GB, 4 unless said otherwise, for both sides: with the half gigabyte of the tests it
-# spends half of its time making room.
+# spends half of its time making room. Kafka has a heap of KAFKA_HEAP, 1g unless said otherwise, as its own scripts give it.
 # Results are kept in target/compare/results.json; FROM=that-file writes the document from it again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,5 +25,5 @@ if [[ -z ${FROM:-}${LIST:-} ]]; then
         fi
     fi
 fi
-export MONGO_CACHE_GB=${MONGO_CACHE_GB:-4}
+export MONGO_CACHE_GB=${MONGO_CACHE_GB:-4} KAFKA_HEAP=${KAFKA_HEAP:-1g}
 exec python3 -B benches/compare

@@ -7,7 +7,7 @@
 #
 # Exit 3: something is missing that cannot be installed here; the command to run is named.
 # Programs are kept under ${EYEGO_TEST_CACHE:-target/servers/cache}, data and logs under target/servers/run.
-# MongoDB has a cache of ${MONGO_CACHE_GB:-0.5} GB.
+# MongoDB has a cache of ${MONGO_CACHE_GB:-0.5} GB, Kafka a heap of ${KAFKA_HEAP:-512m}.
 # Sourced, it only defines its functions, so that other scripts can run several brokers or mongods.
 set -euo pipefail
 
@@ -211,7 +211,10 @@ group.initial.rebalance.delay.ms=0
 PROPERTIES
         printf '%s\n' "$@"
     } >"$dir/server.properties"
-    local java=(java -Xmx512m -Dorg.slf4j.simpleLogger.showDateTime=true
+    # As Kafka's own scripts start it: without them the collector stops it for a tenth of a second and more.
+    local heap=${KAFKA_HEAP:-512m}
+    local java=(java "-Xms$heap" "-Xmx$heap" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35
+        -XX:+ExplicitGCInvokesConcurrent -XX:MaxInlineLevel=15 -Dorg.slf4j.simpleLogger.showDateTime=true
         '-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS' -cp "$CACHE/kafka-$KAFKA_VERSION/*")
     if [[ ! -d $dir/data ]]; then
         "${java[@]}" kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$dir/server.properties" >>"$dir/log" 2>&1
