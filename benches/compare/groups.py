@@ -1,5 +1,6 @@
 """One round, in groups of rows. Each notes what it found under names that `report.py` reads."""
 
+import os
 from contextlib import contextmanager
 from functools import partial
 
@@ -187,6 +188,8 @@ def half(name, start, of):
 
 def disk(rig, row):
     """How long the disk alone takes for one small piece of data, just before: no promise to keep data can be faster."""
+    # What the build and the groups before have written is on its way to the disk, and would be waited for here.
+    os.sync()
     rig.settle()
     for name, value in rig.fsyncs().items():
         rig.note(f"{row}.fsync_{name}", value)

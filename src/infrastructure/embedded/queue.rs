@@ -106,7 +106,8 @@ impl EmbeddedQueue {
     /// # Errors
     /// `Unavailable` where the position cannot be read.
     pub async fn source(&self) -> Result<Box<dyn EventSource>, PortError> {
-        let source = QueueSource::open(Arc::clone(&self.writer), self.reader.clone(), self.committed.clone()).await?;
+        let (writer, last) = (Arc::clone(&self.writer), Arc::clone(&self.view.last));
+        let source = QueueSource::open(writer, self.reader.clone(), self.committed.clone(), last).await?;
         Ok(Box::new(source))
     }
 

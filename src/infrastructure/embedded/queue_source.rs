@@ -1,12 +1,18 @@
 //! Draining the embedded bus.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -23,11 +29,15 @@ use crate::{
 
 /// Drained rows are removed in bulk: this many at a time, or all once the queue is empty.
 const REMOVE_AT: i64 = 10_000;
+/// While there is something, but not enough, it is looked at this often: under load every commit would wake it.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 pub(super) struct QueueSource {
     writer: Arc<Writer>,
     reader: ReadPool,
     committed: watch::Receiver<u64>,
+    /// The last number that is durable.
+    last: Arc<AtomicI64>,
     topic: Arc<str>,
     next: i64,
     /// What comes next, being read and understood while the last batch is stored.
@@ -65,6 +75,7 @@ impl QueueSource {
         writer: Arc<Writer>,
         reader: ReadPool,
         committed: watch::Receiver<u64>,
+        last: Arc<AtomicI64>,
     ) -> Result<Self, PortError> {
         let (next, removed) = reader
             .read(|connection| {
@@ -79,6 +90,7 @@ impl QueueSource {
             writer,
             reader,
             committed,
+            last,
             topic: "queue".into(),
             next,
             ahead: None,
@@ -98,6 +110,11 @@ impl QueueSource {
     fn retry_failed_commit(&mut self) -> Result<(), PortError> {
         let failed = self.begun.take_if(|begun| matches!(begun.answer.try_recv(), Ok(Err(_))));
         failed.map_or(Ok(()), |begun| self.advance_to(begun.next, begun.remove))
+    }
+
+    /// How many events there are to read, by their numbers.
+    fn waiting(&self) -> usize {
+        usize::try_from(self.last.load(Ordering::Acquire) + 1 - self.next).unwrap_or(0)
     }
 
     async fn read(&mut self, limits: BatchLimits) -> Result<Rows, PortError> {
@@ -124,9 +141,14 @@ impl EventSource for QueueSource {
         let Rows { deliveries, full } = loop {
             // Marked as seen before looking, so that a commit in between ends the wait at once.
             self.committed.mark_unchanged();
-            let rows = self.read(limits).await?;
-            if rows.full || rows.deliveries.len() >= limits.at_least.max(1) {
-                break rows;
+            let (waiting, at_least) = (self.waiting(), limits.at_least.max(1));
+            if waiting >= at_least {
+                let rows = self.read(limits).await?;
+                if rows.full || rows.deliveries.len() >= at_least {
+                    break rows;
+                }
+            } else if waiting > 0 {
+                sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
             }
             match timeout_at(deadline, self.committed.changed()).await {
                 Ok(Ok(())) => {}
