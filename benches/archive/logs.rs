@@ -10,17 +10,20 @@ const USERS: f64 = 100_000.0;
 const AREAS: [&str; 10] = ["auth", "cart", "file", "item", "mail", "order", "page", "report", "search", "team"];
 const VERBS: usize = 20;
 const SPAN: i64 = 90 * 24 * 60 * 60 * 1000;
-/// How far a log may come before one that happened earlier.
-const JITTER: i64 = 30_000;
+/// How long after it happened a log comes, on average and at most: clients gather a little, or are away for a moment.
+const LATENESS: f64 = 1000.0;
+const MOST_LATE: f64 = 30_000.0;
+/// How many come in a second, where they came just now.
+const LIVE_PER_S: i64 = 20_000;
 
 /// When logs happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Times {
     /// One after the other over the ninety days.
     InOrder,
-    /// Anywhere in them.
+    /// Anywhere in them, and came just now.
     Shuffled,
-    /// Just now.
+    /// Just before they came, which was just now.
     Live,
 }
 
@@ -60,14 +63,23 @@ impl Logs {
         ids.map(number).collect()
     }
 
+    /// The first so many.
+    pub(crate) fn events(mut self) -> impl Iterator<Item = Event> {
+        (0..self.total).map(move |number| self.event(number))
+    }
+
     fn event(&mut self, number: i64) -> Event {
         let random = &mut self.random;
-        let ago = match self.times {
-            Times::InOrder => SPAN - SPAN / self.total * number.min(self.total) + random.random_range(0..JITTER),
-            Times::Shuffled => random.random_range(0..SPAN),
-            Times::Live => random.random_range(0..JITTER),
+        let before_now = match self.times {
+            Times::InOrder => SPAN - SPAN / self.total * number.min(self.total),
+            Times::Shuffled | Times::Live => 1000 * (self.total - number) / LIVE_PER_S,
         };
-        let at = Timestamp::from_millis(self.now - ago);
+        let received_at = Timestamp::from_millis(self.now - before_now);
+        let late = match self.times {
+            Times::Shuffled => random.random_range(0..SPAN),
+            Times::InOrder | Times::Live => (-LATENESS * (1.0 - random.random::<f64>()).ln()).min(MOST_LATE) as i64,
+        };
+        let at = Timestamp::from_millis(received_at.as_millis() - late);
         let user = (USERS * random.random::<f64>().powi(4)) as u32;
         let action = ((AREAS.len() * VERBS) as f64 * random.random::<f64>().powi(3)) as usize;
         let action = format!("{}.verb{}", AREAS[action % AREAS.len()], action / AREAS.len());
@@ -85,6 +97,6 @@ impl Logs {
             timestamp: at,
             metadata: Metadata::from_canonical(metadata),
         };
-        Event { id: EventId::fresh(at), received_at: at, log }
+        Event { id: EventId::fresh(received_at), received_at, log }
     }
 }

@@ -1,22 +1,26 @@
-//! Large stores for `benches/queries.sh`: filled through the store's own append, with and without indexes for filters, and
-//! read by the bare drivers for comparison.
+//! Large stores for `benches/queries.sh`, filled through the store's own append and read by the bare drivers for
+//! comparison; and backlogs of such logs for a service to drain, with and without the indexes for filters.
 //!
 //! Each command prints a line of JSON.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks")]
 
+#[path = "../backlog.rs"]
+mod backlog;
 mod embedded;
 mod logs;
 mod mongo;
 
 use std::time::Instant;
 
-use logs::Times;
+use logs::{Logs, Times};
 
 const USAGE: &str = "archive fill-embedded FOLDER LOGS in-order|shuffled|live
-archive fill-embedded-without-indexes FOLDER LOGS
+archive backlog-embedded FOLDER LOGS in-order|shuffled|live
+archive drop-indexes-embedded FOLDER
 archive read-embedded FOLDER
 archive fill-mongo URI LOGS in-order|shuffled|live
-archive fill-mongo-without-indexes URI LOGS
+archive backlog-kafka BROKERS TOPIC LOGS in-order|shuffled|live
+archive drop-indexes-mongo URI
 archive read-mongo URI
 archive original URI
 archive drop-mongo URI";
@@ -29,16 +33,22 @@ async fn main() {
         ["fill-embedded", folder, logs, times] => {
             embedded::fill(folder.as_ref(), logs.parse().unwrap(), Times::parse(times).unwrap()).await;
         }
-        ["fill-embedded-without-indexes", folder, logs] => {
-            embedded::fill_without_indexes(folder.as_ref(), logs.parse().unwrap()).await;
+        ["backlog-embedded", folder, logs, times] => {
+            let logs = Logs::new(logs.parse().unwrap(), Times::parse(times).unwrap());
+            backlog::embedded(folder.as_ref(), logs.events()).await;
+            println!("{{}}");
         }
+        ["drop-indexes-embedded", folder] => embedded::drop_indexes(folder.as_ref()),
         ["read-embedded", folder] => embedded::read(folder.as_ref()),
         ["fill-mongo", uri, logs, times] => {
             mongo::fill(uri, logs.parse().unwrap(), Times::parse(times).unwrap()).await;
         }
-        ["fill-mongo-without-indexes", uri, logs] => {
-            mongo::fill_without_indexes(uri, logs.parse().unwrap()).await;
+        ["backlog-kafka", brokers, topic, logs, times] => {
+            let logs = Logs::new(logs.parse().unwrap(), Times::parse(times).unwrap());
+            backlog::kafka(brokers, topic, logs.events()).await;
+            println!("{{}}");
         }
+        ["drop-indexes-mongo", uri] => mongo::drop_indexes(uri).await,
         ["read-mongo", uri] => mongo::read(uri).await,
         ["drop-mongo", uri] => mongo::drop(uri).await,
         ["original", uri] => mongo::original(uri).await,

@@ -33,27 +33,28 @@ async fn collection(uri: &str) -> Collection<RawDocumentBuf> {
     database.collection_with_options("useractivitylogs", settings)
 }
 
+/// Leaves the keys and the unique index on the id alone, once a service has made all of them.
+pub(crate) async fn drop_indexes(uri: &str) {
+    let logs = collection(uri).await;
+    with_all_indexes(&logs).await;
+    for index in OF_FILTERS {
+        logs.drop_index(index).await.unwrap();
+    }
+    println!("{{}}");
+}
+
+async fn with_all_indexes(logs: &Collection<RawDocumentBuf>) {
+    while logs.list_index_names().await.is_ok_and(|names| names.len() < INDEXES) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 pub(crate) async fn fill(uri: &str, total: u64, times: Times) {
-    fill_with(uri, total, times, &[]).await;
-}
-
-/// With the keys and the unique index on the id alone.
-pub(crate) async fn fill_without_indexes(uri: &str, total: u64) {
-    fill_with(uri, total, Times::Live, &OF_FILTERS).await;
-}
-
-async fn fill_with(uri: &str, total: u64, times: Times, dropped: &[&str]) {
     let store = Arc::new(MongoStore::new(MongoOptions::parse(uri, 0).unwrap()));
     let stop = CancellationToken::new();
     let filling = async {
         store.prepared().await;
-        let logs = collection(uri).await;
-        while logs.list_index_names().await.unwrap().len() < INDEXES {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        for index in dropped {
-            logs.drop_index(*index).await.unwrap();
-        }
+        with_all_indexes(&collection(uri).await).await;
         let mut logs = Logs::new(total, times);
         let begun = Instant::now();
         let batches = (0..total.div_ceil(BATCH)).map(|_| {

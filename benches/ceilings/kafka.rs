@@ -10,12 +10,9 @@ use std::{
 };
 
 use eyego::{
-    domain::{
-        Event,
-        ports::{Probe, Status},
-    },
+    domain::Event,
     infrastructure::{
-        kafka::{KafkaOptions, KafkaPublisher, raw},
+        kafka::{KafkaOptions, raw},
         wire,
     },
 };
@@ -23,9 +20,8 @@ use rdkafka::{
     ClientContext,
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
 };
-use tokio_util::sync::CancellationToken;
 
-use crate::{Ceiling, logs::Logs};
+use crate::{Ceiling, backlog::make_topic, logs::Logs};
 
 const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -111,18 +107,4 @@ impl Sender {
         self.producer.flush(PATIENCE).unwrap();
         sent
     }
-}
-
-/// Has the service's own publisher make the topic.
-pub(crate) async fn make_topic(options: &KafkaOptions) {
-    let publisher = Arc::new(KafkaPublisher::new(options.clone()).unwrap());
-    let stop = CancellationToken::new();
-    let ready = async {
-        while publisher.status().status() != Status::Up {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        stop.cancel();
-    };
-    tokio::join!(Arc::clone(&publisher).supervise(stop.clone()), ready);
-    publisher.close(PATIENCE).await.unwrap();
 }

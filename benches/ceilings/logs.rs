@@ -22,25 +22,18 @@ const VARIETY: usize = 10_000;
 /// Makes events without end.
 pub(crate) struct Logs {
     variety: Vec<NewLog>,
-    next: usize,
+    made: usize,
 }
 
 impl Logs {
     pub(crate) fn new() -> Self {
         let mut random = StdRng::seed_from_u64(42);
         let variety = (0..VARIETY).map(|number| read(&body(&mut random, number))).collect();
-        Self { variety, next: 0 }
-    }
-
-    pub(crate) fn event(&mut self) -> Event {
-        let log = self.variety[self.next % VARIETY].clone();
-        self.next += 1;
-        let now = SystemClock.now();
-        Event { id: EventId::fresh(now), received_at: now, log }
+        Self { variety, made: 0 }
     }
 
     pub(crate) fn events(&mut self, count: usize) -> Vec<Event> {
-        (0..count).map(|_| self.event()).collect()
+        self.take(count).collect()
     }
 
     /// Numbered from 0.
@@ -48,6 +41,17 @@ impl Logs {
         let numbers = 0_i64..;
         let number = |(offset, event)| NumberedEvent { id: LogId::new(offset), offset, event };
         numbers.zip(self.events(count)).map(number).collect()
+    }
+}
+
+impl Iterator for Logs {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let log = self.variety[self.made % VARIETY].clone();
+        self.made += 1;
+        let now = SystemClock.now();
+        Some(Event { id: EventId::fresh(now), received_at: now, log })
     }
 }
 

@@ -4,6 +4,7 @@
 //! Each ceiling prints a line of JSON per variant, and at last the best.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks")]
 
+#[path = "../backlog.rs"]
 mod backlog;
 mod kafka;
 mod logs;
@@ -11,6 +12,8 @@ mod mongo;
 mod sqlite;
 
 use std::time::Instant;
+
+use logs::Logs;
 
 const USAGE: &str = "ceilings kafka BROKERS TOPIC SECONDS
 ceilings mongo URI DOCUMENTS
@@ -28,8 +31,12 @@ async fn main() {
         ["mongo", uri, documents] => mongo::measure(uri, documents.parse().unwrap()).await,
         ["sqlite-queue", folder, rows] => sqlite::queue(folder.as_ref(), rows.parse().unwrap()),
         ["sqlite-logs", folder, rows] => sqlite::logs(folder.as_ref(), rows.parse().unwrap()),
-        ["backlog-kafka", brokers, topic, logs] => backlog::kafka(brokers, topic, logs.parse().unwrap()).await,
-        ["backlog-embedded", folder, logs] => backlog::embedded(folder.as_ref(), logs.parse().unwrap()).await,
+        ["backlog-kafka", brokers, topic, logs] => {
+            backlog::kafka(brokers, topic, Logs::new().by_ref().take(logs.parse().unwrap())).await;
+        }
+        ["backlog-embedded", folder, logs] => {
+            backlog::embedded(folder.as_ref(), Logs::new().by_ref().take(logs.parse().unwrap())).await;
+        }
         // `cargo bench` runs everything; this one is for the script.
         [.., "--bench"] => {}
         _ => {

@@ -4,7 +4,7 @@ import os
 from contextlib import contextmanager
 from functools import partial
 
-from load import eyego_bench
+from load import drain, eyego_bench
 from processes import peak_rss_mb
 
 BATCH_PATH = "/api/logs/batch"
@@ -123,7 +123,7 @@ def drain_kafka(rig):
 
 
 def drained(rig, name, service):
-    rate, cpu, rss = rig.drain(service, rig.plan.backlog)
+    rate, cpu, rss = drain(service, rig.plan.backlog)
     rig.note(f"drain.{name}", rate)
     rig.note(f"drain.{name}.cpu_us", cpu)
     rig.note(f"drain.{name}.rss_mb", rss)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from load import wrk
-from processes import ROOT, Program, Servers, Service, cpu_seconds, peak_rss_mb, wait_until_quiet
+from processes import ROOT, Program, Servers, Service, wait_until_quiet
 
 
 class Plan:
@@ -161,25 +161,6 @@ class Rig:
             if now > seconds * self.plan.drain_patience:
                 return float("inf")
             time.sleep(0.1)
-
-    def drain(self, service, count):
-        """Logs stored per second and processor time per log, from a fifth to the last, and the peak of the memory."""
-        first, deadline = None, time.monotonic() + 60 + count / 2_000
-        while True:
-            ledger, now, cpu = service.ledger(), time.monotonic(), cpu_seconds(service.pid)
-            stored = ledger["stored"] if ledger else 0
-            if first is None and stored >= count / 5:
-                first = (stored, now, cpu)
-            if stored >= count:
-                break
-            if now > deadline:
-                raise RuntimeError(f"only {stored} of {count} logs were drained")
-            # Seldom: the service works for each answer.
-            time.sleep(0.1 if count >= 500_000 else 0.02)
-        logs = stored - first[0]
-        if logs < count / 4:
-            raise RuntimeError("the drain was over before it could be measured")
-        return logs / (now - first[1]), (cpu - first[2]) / logs * 1e6, peak_rss_mb(service.pid)
 
 
 def fsync_at(file, due):

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compare"))
 
 from build import build
 from client import Client, latency
-from load import wrk
+from load import drain, wrk
 from processes import ROOT, Program, Servers, Service, forget_peak, peak_rss_mb, rss_mb
 from questions import PAGE, questions
 from table import write
@@ -25,6 +25,12 @@ ERASED = 50_000
 # Of what runs through all logs.
 TIMES = 3
 ENVIRONMENT = {"QUERY_TIMEOUT": "60s"}
+# When the logs happened, and whether there are indexes for filters. The last one's logs are asked for afterwards.
+WRITES = {
+    "write, without indexes, logs/s": ("live", False),
+    "write, backfill of ninety days, logs/s": ("shuffled", True),
+    "write, with indexes, logs/s": ("live", True),
+}
 
 
 class Bench:
@@ -89,14 +95,27 @@ class Bench:
             self.ask("embedded", service)
         shutil.rmtree(run)
         stage("write cost, embedded")
-        scratch = self.folder / "written"
-        for row, command in (
-            ("write, without indexes, logs/s", ["fill-embedded-without-indexes", scratch, self.written]),
-            ("write, with indexes, logs/s", ["fill-embedded", scratch, self.written, "live"]),
-            ("write, backfill of ninety days, logs/s", ["fill-embedded", scratch, self.written, "shuffled"]),
-        ):
-            self.note("embedded", row, float(self.archive(*command)["per_s"]))
-            shutil.rmtree(scratch)
+        self.write_cost("embedded", self.drain_embedded)
+
+    def drain_embedded(self, number, times, with_indexes):
+        folder = self.folder / f"written-{number}"
+        self.archive("backlog-embedded", folder / "data", self.written, times)
+        if not with_indexes:
+            self.archive("drop-indexes-embedded", folder / "data")
+        os.sync()
+        with Service(self.programs["eyego"], folder) as service:
+            rate, *_ = drain(service, self.written)
+        shutil.rmtree(folder)
+        return rate
+
+    def write_cost(self, backend, drained):
+        """The drain with all indexes and without those of filters, taking turns."""
+        rates = {variant: [] for variant in WRITES}
+        for number in range(TIMES * len(WRITES)):
+            variant = list(WRITES)[number % len(WRITES)]
+            rates[variant].append(drained(number, *WRITES[variant]))
+        for variant, found in rates.items():
+            self.note(backend, variant, statistics.median(found))
 
     def mongo(self):
         servers = Servers(self.folder / "servers")
@@ -111,13 +130,20 @@ class Bench:
 
         stage("write cost, MongoDB")
         written = uri("written")
-        for row, command in (
-            ("write, without indexes, logs/s", ["fill-mongo-without-indexes"]),
-            ("write, backfill of ninety days, logs/s", ["fill-mongo", "shuffled"]),
-            ("write, with indexes, logs/s", ["fill-mongo", "live"]),
-        ):
+
+        def drain_kafka(number, times, with_indexes):
             self.archive("drop-mongo", written)
-            self.note("mongo", row, float(self.archive(command[0], written, self.written, *command[1:])["per_s"]))
+            topic = f"written-{number}"
+            self.archive("backlog-kafka", addresses["KAFKA_BROKERS"], topic, self.written, times)
+            names = {"KAFKA_TOPIC": topic, "KAFKA_CONSUMER_GROUP": topic}
+            environment = {**addresses, **names, "MONGO_URI": written, "ROLE": "worker"}
+            with Service(self.programs["eyego"], self.folder / topic, environment) as service:
+                if not with_indexes:
+                    self.archive("drop-indexes-mongo", written)
+                rate, *_ = drain(service, self.written)
+            return rate
+
+        self.write_cost("mongo", drain_kafka)
         stage("the original's first page")
         self.note("mongo", "original's first page, ms", self.archive("original", written)["p50_ms"])
         on_servers = {**ENVIRONMENT, "KAFKA_BROKERS": addresses["KAFKA_BROKERS"], "KAFKA_TOPIC": "queries"}

@@ -1,13 +1,17 @@
-//! Backlogs: events on the bus that nobody has drained yet.
+//! Backlogs: events on the bus that nobody has drained yet. Shared by the programs of `benches/compare.sh` and
+//! `benches/queries.sh`.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use eyego::{
-    domain::ports::{EventPublisher, PublishOutcome},
+    domain::{
+        Event,
+        ports::{EventPublisher, Probe, PublishOutcome, Status},
+    },
     infrastructure::{
         clock::SystemClock,
         embedded::EmbeddedEngine,
-        kafka::{KafkaOptions, raw},
+        kafka::{KafkaOptions, KafkaPublisher, raw},
         wire,
     },
 };
@@ -16,19 +20,18 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
-
-use crate::{kafka::make_topic, logs::Logs};
+use tokio_util::sync::CancellationToken;
 
 const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn embedded(folder: &Path, count: usize) {
+pub(crate) async fn embedded(folder: &Path, mut events: impl Iterator<Item = Event>) {
     let engine = EmbeddedEngine::open(folder, Arc::new(SystemClock), 0).unwrap();
-    let mut logs = Logs::new();
-    let mut left = count;
-    while left > 0 {
-        let batch = logs.events(left.min(BATCH));
-        left -= batch.len();
+    loop {
+        let batch: Vec<Event> = events.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            break;
+        }
         for outcome in engine.queue.publish(batch).await {
             assert!(matches!(outcome, PublishOutcome::Taken), "{outcome:?}");
         }
@@ -36,14 +39,12 @@ pub(crate) async fn embedded(folder: &Path, count: usize) {
     engine.close();
 }
 
-pub(crate) async fn kafka(brokers: &str, topic: &str, count: usize) {
+pub(crate) async fn kafka(brokers: &str, topic: &str, events: impl Iterator<Item = Event>) {
     let options = KafkaOptions { topic: topic.to_owned(), ..KafkaOptions::new(brokers) };
     make_topic(&options).await;
     let settings: ClientConfig = raw::producer_settings(&options);
     let producer: ThreadedProducer<DefaultProducerContext> = settings.create().unwrap();
-    let mut logs = Logs::new();
-    for _ in 0..count {
-        let event = logs.event();
+    for event in events {
         let value = wire::encode_value(&event.log);
         let mut record = BaseRecord::to(topic)
             .key(event.log.user_id.as_str())
@@ -57,4 +58,18 @@ pub(crate) async fn kafka(brokers: &str, topic: &str, count: usize) {
         }
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// Has the service's own publisher make the topic.
+pub(crate) async fn make_topic(options: &KafkaOptions) {
+    let publisher = Arc::new(KafkaPublisher::new(options.clone()).unwrap());
+    let stop = CancellationToken::new();
+    let ready = async {
+        while publisher.status().status() != Status::Up {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(Arc::clone(&publisher).supervise(stop.clone()), ready);
+    publisher.close(PATIENCE).await.unwrap();
 }
