@@ -22,7 +22,8 @@ class Plan:
         self.connections = (64, 128) if quick else (1, 16, 64, 128, 256)
         self.broker_warm_seconds = 4 if quick else 12
         self.backlog = 50_000 if quick else 500_000
-        self.light_seconds, self.half_seconds = (4, 4) if quick else (15, 8)
+        self.light_seconds, self.half_seconds = (4, 4) if quick else (15, 20)
+        self.half_warm_seconds = 2 if quick else 30
         self.fsync_seconds = 2 if quick else 8
         self.read_seconds = 2 if quick else 4
         self.kafka_seconds = 2 if quick else 4

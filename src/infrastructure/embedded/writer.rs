@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -30,6 +30,14 @@ const GROUP: usize = 4096;
 const DRAIN_NICENESS: i32 = 10;
 /// Up to here whoever waits is woken by the writing thread itself.
 const FEW: usize = 4;
+/// While more than so many come at a time, a transaction begins this long after the last one, or with so many. Each
+/// writes half a dozen pages whole, however little is new on them: thousands a second of them are all that a disk can do.
+/// Fewer callers, each of which waits for its answer, would only be held up.
+const CROWD: usize = 8;
+const INTERVAL: Duration = Duration::from_millis(1);
+const ENOUGH: usize = 12;
+/// How often it is looked how many have come.
+const SLICE: Duration = Duration::from_micros(200);
 /// How often a disk that refused is tried again while nobody writes.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -145,7 +153,8 @@ impl Writer {
             let file = FileWatch::on(Path::new(connection.path().unwrap_or_default()));
             let alarm = alarm.clone();
             let (health, hook, runtime) = (health.clone(), Box::new(hook), Handle::try_current().ok());
-            let mut desk = Desk { connection, file, health, hook, alarm, runtime };
+            let (last_group, begun) = (0, Instant::now());
+            let mut desk = Desk { connection, file, health, hook, alarm, runtime, last_group, begun };
             thread::Builder::new().name(name.to_owned()).spawn(move || {
                 urgency.apply();
                 desk.work(&receiver);
@@ -209,6 +218,9 @@ struct Desk {
     alarm: DamageAlarm,
     /// Absent where nobody waits in a runtime.
     runtime: Option<Handle>,
+    /// How many jobs the last group had, and when it began.
+    last_group: usize,
+    begun: Instant,
 }
 
 impl Desk {
@@ -219,14 +231,24 @@ impl Desk {
             }
             match jobs.recv_timeout(LOOK_AGAIN) {
                 Ok(first) => {
-                    let mut group = vec![first];
-                    group.extend(jobs.try_iter().take(GROUP - 1));
+                    let group = self.gather(first, jobs);
                     self.run(group);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => self.look_again(),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    fn gather(&mut self, first: Box<dyn Job>, jobs: &mpsc::Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let mut group = vec![first];
+        group.extend(jobs.try_iter().take(GROUP - 1));
+        while self.last_group > CROWD && group.len() < ENOUGH && self.begun.elapsed() < INTERVAL {
+            thread::sleep(SLICE);
+            group.extend(jobs.try_iter().take(GROUP - group.len()));
+        }
+        (self.last_group, self.begun) = (group.len(), Instant::now());
+        group
     }
 
     fn run(&mut self, mut group: Vec<Box<dyn Job>>) {
