@@ -4,7 +4,7 @@
 //! Each command prints a line of JSON.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks")]
 
-#[path = "../backlog.rs"]
+#[path = "../shared/backlog.rs"]
 mod backlog;
 mod embedded;
 mod logs;

@@ -4,7 +4,7 @@
 //! Each ceiling prints a line of JSON per variant, and at last the best.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks")]
 
-#[path = "../backlog.rs"]
+#[path = "../shared/backlog.rs"]
 mod backlog;
 mod kafka;
 mod logs;

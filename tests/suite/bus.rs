@@ -35,6 +35,7 @@ contract_suite! { bus_suite:
     every_event_of_a_batch_has_its_outcome
     events_of_a_user_keep_their_order
     a_batch_keeps_to_its_limits
+    fewer_than_are_wanted_at_least_are_waited_with
     what_is_not_committed_comes_again
     reading_goes_on_behind_what_is_committed
     batches_may_be_taken_ahead_of_their_commits
@@ -154,6 +155,21 @@ async fn a_batch_keeps_to_its_limits(bus: &mut impl BusHarness) {
         count += batch.deliveries.len();
         source.commit(batch.checkpoint).await.unwrap();
     }
+}
+
+async fn fewer_than_are_wanted_at_least_are_waited_with(bus: &mut impl BusHarness) {
+    let (publisher, events) = (bus.publisher(), events_of("u", 20));
+    let ten = BatchLimits { at_least: 10, ..LIMITS };
+    let mut source = bus.source().await;
+    publish(&*publisher, &events[..9]).await;
+    let batch = source.next_batch(ten, NOTHING_COMES).await.unwrap();
+    assert!(batch.deliveries.is_empty(), "{}", batch.deliveries.len());
+    let (batch, ()) = tokio::join!(next(&mut *source, ten), publish(&*publisher, &events[9..12]));
+    assert!(batch.deliveries.len() >= 10, "{}", batch.deliveries.len());
+    let mut seen = batch.deliveries;
+    publish(&*publisher, &events[12..]).await;
+    seen.extend(drain(&mut *source, 20 - seen.len()).await);
+    assert_eq!(actions(&seen), expected(&events));
 }
 
 async fn what_is_not_committed_comes_again(bus: &mut impl BusHarness) {
