@@ -19,9 +19,9 @@ use crate::{
     lifecycle::TaskResult,
 };
 
-/// Its one writing thread takes one batch at a time. Each transaction writes every page of the indexes that it touches
-/// once: a large one touches hardly more of them than a small one.
-const PACE: Pace = Pace { records: 5000, bytes: 4 << 20, in_flight: NonZeroUsize::MIN };
+/// Each transaction writes every page of the indexes that it touches once: a large one touches hardly more of them than a
+/// small one. While the one writing thread stores a batch, the next is numbered and waits for it.
+const PACE: Pace = Pace { records: 5000, bytes: 4 << 20, in_flight: NonZeroUsize::MIN.saturating_add(1) };
 
 pub(super) async fn build(embedded: &EmbeddedSettings, around: &Surroundings<'_>) -> Result<BackendParts, StartError> {
     // A limit on the size of files is met like a full disk, not with the end of the process.

@@ -76,3 +76,13 @@ pub struct LogQuery {
     /// How long the store may work on it.
     pub max_time: Duration,
 }
+
+impl LogQuery {
+    /// How many matching logs are passed over.
+    pub fn offset(&self) -> u64 {
+        match self.from {
+            From::Offset(offset) => offset,
+            From::After(_) => 0,
+        }
+    }
+}

@@ -99,6 +99,12 @@ impl Span {
         self.from >= self.end
     }
 
+    /// What both hold.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), end: self.end.min(other.end) }
+    }
+
     /// What is before, within and behind the whole steps of this length that it holds.
     pub fn split(self, step: i64) -> (Self, Self, Self) {
         let Self { from, end } = self;

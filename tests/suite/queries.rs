@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use eyego::domain::{
-    ActivityLog, Count, Event, From, LogFilter, LogId, LogQuery, Metadata, MetadataMatch, MetadataPath, NewLog, Order,
-    Place,
+    ActivityLog, Count, Event, From, LogFilter, LogId, LogQuery, Metadata, MetadataMatch, MetadataPath, NewLog,
+    NumberedEvent, Order, Place,
     ports::{DeleteOutcome, LogRepository},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -13,12 +13,13 @@ use serde_json::Value;
 use crate::{
     contract::contract_suite,
     repository::RepositoryHarness,
-    support::{MAX_TIME, at, event, log, store, store_far_apart},
+    support::{MAX_TIME, at, event, log, skip_ids, store, store_far_apart},
 };
 
 contract_suite! { query_suite:
     every_question_is_answered_as_by_looking_at_every_log
     whoever_goes_on_by_place_sees_every_log_once_whatever_arrives
+    a_user_with_many_logs_is_gone_through_by_timestamp
     conditions_on_metadata_mean_what_they_mean_to_mongodb
     indexes_of_metadata_change_no_answer
     counting_ends_at_the_cap
@@ -104,7 +105,12 @@ impl Model {
 
     async fn store_more(&mut self, logs: &dyn LogRepository, count: usize) {
         let events: Vec<Event> = (0..count).map(|_| self.some_event()).collect();
-        for stored in store_far_apart(logs, &events, &mut self.dice).await {
+        let stored = store_far_apart(logs, &events, &mut self.dice).await;
+        self.remember(stored);
+    }
+
+    fn remember(&mut self, stored: Vec<NumberedEvent>) {
+        for stored in stored {
             let NewLog { user_id, action, timestamp, metadata } = stored.event.log.clone();
             let log = ActivityLog {
                 id: Some(stored.id),
@@ -296,6 +302,49 @@ async fn whoever_goes_on_by_place_sees_every_log_once_whatever_arrives(harness: 
         for log in there_before {
             let id = log.id.unwrap();
             assert!(ids.contains(&id) || deleted.contains(&id), "{order:?}: {id} was missed");
+        }
+    }
+}
+
+/// More than a store would sort at once, on quiet days, on a busy one, and on days on which there is nothing; some of
+/// them long after they happened.
+async fn a_user_with_many_logs_is_gone_through_by_timestamp(harness: &mut impl RepositoryHarness) {
+    const HOUR: i64 = 60 * 60 * 1000;
+    let logs = harness.logs();
+    let mut model = Model::new(5);
+    for round in 0..5 {
+        let mut some = Vec::new();
+        for number in 0..600 {
+            let hours = if number % 2 == 0 { 24 * 6 } else { 24 * model.pick(&[-3, 0, 2, 9]) };
+            let timestamp = at(HOUR * hours + HOUR / 3 * model.dice.random_range(-3 * round..20));
+            let user = if number % 8 == 0 { model.pick(&USERS) } else { "bob" };
+            let action = model.pick(&ACTIONS);
+            some.push(event(NewLog { timestamp, ..log(user, action) }));
+        }
+        skip_ids(&*logs, &mut model.dice).await;
+        model.remember(store(&*logs, &some).await);
+    }
+    for _ in 0..20 {
+        model.delete_one(&*logs).await;
+    }
+    let bob = LogFilter { user_ids: vec!["bob".to_owned()], ..LogFilter::default() };
+    let window = LogFilter { from: Some(at(30 * HOUR)), to: Some(at(150 * HOUR)), ..bob.clone() };
+    let views = LogFilter { actions: vec!["view".to_owned()], ..bob.clone() };
+    for filter in [bob, window, views] {
+        for order in [Order::Timestamp, Order::TimestampDescending] {
+            let expected = model.matching(&filter, order);
+            for limit in [170, 1000] {
+                assert_eq!(all_by_place(&*logs, &filter, order, limit).await, expected, "{order:?} {limit}");
+            }
+            for offset in [0, 1, 999, expected.len() - 3, expected.len() + 1] {
+                let slice = logs.find(&question(&filter, order, From::Offset(offset as u64), 20)).await.unwrap();
+                let rest: Vec<ActivityLog> = expected.iter().skip(offset).take(20).cloned().collect();
+                assert_eq!(slice.logs, rest, "{order:?} from {offset}");
+            }
+            let up_to = model.logs[model.logs.len() / 2].1.id;
+            let query = LogQuery { up_to, ..question(&filter, order, From::After(order.start()), 1000) };
+            let early: Vec<ActivityLog> = expected.into_iter().filter(|log| log.id <= up_to).take(1000).collect();
+            assert_eq!(logs.find(&query).await.unwrap().logs, early, "{order:?} up to {up_to:?}");
         }
     }
 }

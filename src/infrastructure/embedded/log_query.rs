@@ -8,6 +8,7 @@ use super::{
     log_rows::{LOG_COLUMNS, log},
     metadata_index::Hits,
     query_plan::Plan,
+    user_timeline,
 };
 use crate::domain::{
     Count, From, LogFilter, LogQuery, LogSlice, MetadataMatch, Order, Place, QUARTER_HOUR, SliceBuilder, Span,
@@ -15,26 +16,16 @@ use crate::domain::{
 
 pub(super) fn find(connection: &Connection, query: &LogQuery) -> rusqlite::Result<LogSlice> {
     let mut slice = SliceBuilder::new(query.limit);
-    let offset = match query.from {
-        From::Offset(offset) => offset,
-        From::After(_) => 0,
-    };
+    let offset = query.offset();
     let wanted = offset.saturating_add(u64::from(query.limit) + 1);
     let Some(plan) = Plan::of(connection, &query.filter, query.order, wanted)? else { return Ok(slice.finish()) };
+    if let Some(slice) = user_timeline::find(connection, query, &plan)? {
+        return Ok(slice);
+    }
     let mut all = plan.conditions(&query.filter);
-    if let From::After(place) = query.from {
-        all.behind(query.order, place);
-    }
-    if let Some(up_to) = query.up_to {
-        all.add_id("<=", up_to.get());
-    }
+    all.from(query);
+    let (table, order) = (plan.table(), all.order(query.order));
     // One more than is asked for tells whether more follow.
-    let order = match query.order {
-        Order::Id | Order::IdDescending => all.order_of_ids(query.order.is_descending()),
-        Order::Timestamp => "timestamp, id",
-        Order::TimestampDescending => "timestamp DESC, id DESC",
-    };
-    let table = plan.table();
     let (condition, values) = all.with([i64::from(query.limit) + 1, i64::try_from(offset).unwrap_or(i64::MAX)]);
     let sql = format!("SELECT {LOG_COLUMNS} FROM {table} {condition} ORDER BY {order} LIMIT ? OFFSET ?");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -125,6 +116,24 @@ impl Conditions {
     /// Of the logs of some users, which are found block by block.
     pub(super) fn of_blocks(filter: &LogFilter) -> Self {
         Self { leader: Leader::Blocks, ..Self::of(filter) }
+    }
+
+    /// What the question asks for besides its filter.
+    pub(super) fn from(&mut self, query: &LogQuery) {
+        if let From::After(place) = query.from {
+            self.behind(query.order, place);
+        }
+        if let Some(up_to) = query.up_to {
+            self.add_id("<=", up_to.get());
+        }
+    }
+
+    pub(super) fn order(&self, order: Order) -> &'static str {
+        match order {
+            Order::Id | Order::IdDescending => self.order_of_ids(order.is_descending()),
+            Order::Timestamp => "timestamp, id",
+            Order::TimestampDescending => "timestamp DESC, id DESC",
+        }
     }
 
     pub(super) fn order_of_ids(&self, is_descending: bool) -> &'static str {

@@ -39,6 +39,7 @@ mod sequence;
 mod statistics;
 mod store;
 mod store_writes;
+mod user_timeline;
 mod verify;
 mod writer;
 

@@ -104,6 +104,15 @@ impl Plan {
         Ok(best.filter(|_| matching > 0).map(|(entry, _)| Self { entry, ids }))
     }
 
+    /// For a user's logs between these ids.
+    pub(super) fn by_user(ids: (i64, i64)) -> Self {
+        Self { entry: Entry::ByUser, ids: Some(ids) }
+    }
+
+    pub(super) fn is_by_user(&self) -> bool {
+        self.entry == Entry::ByUser
+    }
+
     pub(super) fn table(&self) -> &'static str {
         self.entry.table()
     }
@@ -131,7 +140,7 @@ fn action_is_rarer(
     window: Extent,
 ) -> rusqlite::Result<bool> {
     let of_user = LogFilter { user_ids: filter.user_ids.clone(), ..LogFilter::default() };
-    let plan = Plan { entry: Entry::ByUser, ids: Some((window.first_id, window.last_id)) };
+    let plan = Plan::by_user((window.first_id, window.last_id));
     let all = plan.conditions(&of_user);
     let begin = if order.is_descending() { window.last_id } else { window.first_id };
     let (table, order) = (plan.table(), all.order_of_ids(order.is_descending()));

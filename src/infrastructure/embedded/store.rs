@@ -133,10 +133,12 @@ impl LogRepository for EmbeddedStore {
 
     async fn append(&self, batch: &[NumberedEvent]) -> Result<Vec<AppendOutcome>, PortError> {
         let (batch, queue, rules) = (batch.to_vec(), self.queue.clone(), self.rules.clone());
-        self.writer
-            .write(move |connection| store_writes::append(connection, &batch, &queue, &*rules.read(connection)?))
-            .await
-            .map_err(WriteError::into_port_error)
+        let written = self.writer.write(move |connection| {
+            let outcomes = store_writes::append(connection, &batch, &queue, &*rules.read(connection)?)?;
+            // It is freed by the caller: the writing thread has enough to do.
+            Ok((outcomes, batch))
+        });
+        written.await.map(|(outcomes, _)| outcomes).map_err(WriteError::into_port_error)
     }
 
     async fn raise_counter(&self) -> Result<(), PortError> {

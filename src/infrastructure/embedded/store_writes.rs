@@ -1,6 +1,6 @@
 //! The writes of `logs.db`, each inside a transaction of the writing thread.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use super::{
     counts::CountChanges,
@@ -16,6 +16,8 @@ use crate::domain::{
 
 const TOMBSTONE_SEQ: &str = "SELECT seq FROM tombstones WHERE event_id = ?";
 const LOG_SEQ: &str = "SELECT seq FROM logs WHERE event_id = ?";
+const INSERT: &str = "INSERT INTO logs (id, event_id, user_id, action, timestamp, received_at, metadata, seq, crc)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 
 pub(super) fn append(
     connection: &Connection,
@@ -31,6 +33,7 @@ pub(super) fn append(
     let any_deleted = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones)")?
         .query_row([], |row| row.get::<_, bool>(0))?;
+    let mut insert = connection.prepare_cached(INSERT)?;
     for event in batch {
         let seq = queue.seq(event.offset);
         let key = event.event.id.as_bytes();
@@ -41,7 +44,11 @@ pub(super) fn append(
                 AppendOutcome::Deleted
             }
             None if rules.cover(&event.event) => keep_away(connection, event, seq, &mut tally)?,
-            None => append_one(connection, event, seq, &mut tally)?,
+            None if insert_one(&mut insert, event, seq)? => {
+                tally.stored += u64::from(seq.is_some());
+                AppendOutcome::Stored
+            }
+            None => not_inserted(connection, event, seq, &mut tally)?,
         };
         if outcome == AppendOutcome::Stored {
             stored += 1;
@@ -82,17 +89,13 @@ fn keep_away(
     Ok(AppendOutcome::Deleted)
 }
 
-fn append_one(
+fn not_inserted(
     connection: &Connection,
     numbered: &NumberedEvent,
     seq: Option<i64>,
     tally: &mut Tally,
 ) -> rusqlite::Result<AppendOutcome> {
     let key = numbered.event.id.as_bytes();
-    if insert(connection, numbered, seq)? {
-        tally.stored += u64::from(seq.is_some());
-        return Ok(AppendOutcome::Stored);
-    }
     let Some(other) = seq_of(connection, LOG_SEQ, key)? else {
         return Ok(AppendOutcome::IdTaken);
     };
@@ -100,7 +103,8 @@ fn append_one(
     Ok(AppendOutcome::AlreadyStored)
 }
 
-fn insert(connection: &Connection, numbered: &NumberedEvent, seq: Option<i64>) -> rusqlite::Result<bool> {
+/// `false` where the id or the event is there already.
+fn insert_one(insert: &mut Statement<'_>, numbered: &NumberedEvent, seq: Option<i64>) -> rusqlite::Result<bool> {
     let (event, log) = (&numbered.event, &numbered.event.log);
     let crc = RowCrc::default()
         .integer(numbered.id.get())
@@ -112,22 +116,17 @@ fn insert(connection: &Connection, numbered: &NumberedEvent, seq: Option<i64>) -
         .text(log.metadata.as_str())
         .optional_integer(seq)
         .finish();
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO logs (id, event_id, user_id, action, timestamp, received_at, metadata, seq, crc)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            numbered.id.get(),
-            event.id.as_bytes(),
-            log.user_id.as_str(),
-            log.action.as_str(),
-            log.timestamp.as_millis(),
-            event.received_at.as_millis(),
-            log.metadata.as_str(),
-            seq,
-            crc,
-        ])?;
+    let inserted = insert.execute(params![
+        numbered.id.get(),
+        event.id.as_bytes(),
+        log.user_id.as_str(),
+        log.action.as_str(),
+        log.timestamp.as_millis(),
+        event.received_at.as_millis(),
+        log.metadata.as_str(),
+        seq,
+        crc,
+    ])?;
     Ok(inserted == 1)
 }
 

@@ -1,6 +1,9 @@
 //! Changes of one quarter's counts that have not been written yet.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::BuildHasher,
+};
 
 use bson::{Document, doc};
 
@@ -28,7 +31,9 @@ pub(in crate::infrastructure::mongo) struct Change<'a> {
 pub(super) struct Tally {
     ids: Ids,
     by_field: HashMap<String, i64>,
-    seen: HashSet<String>,
+    /// The hashes of all fields since the quarter was opened: a late backfill has thousands of quarters open, each with its
+    /// hundreds of actions.
+    seen: HashSet<u64>,
     is_crowded: bool,
 }
 
@@ -60,11 +65,8 @@ impl Tally {
     pub(super) fn take(&mut self) -> (Ids, Document) {
         let taken = std::mem::take(&mut self.by_field);
         if !self.is_crowded {
-            for field in taken.keys() {
-                if !self.seen.contains(field) {
-                    self.seen.insert(field.clone());
-                }
-            }
+            let hasher = self.seen.hasher().clone();
+            self.seen.extend(taken.keys().map(|field| hasher.hash_one(field)));
             if self.seen.len() > MAX_ACTIONS {
                 self.is_crowded = true;
                 self.seen = HashSet::new();
