@@ -25,7 +25,7 @@ def questions():
         ("newest page of a heavy user", f"{PAGE}&sort=-id&userId={HEAVY}", (2, 1)),
         ("newest page of a middle user", f"{PAGE}&sort=-id&userId={MIDDLE}", (2, 1)),
         ("newest page of a rare user", f"{PAGE}&sort=-id&userId={RARE}", (2, 1)),
-        ("newest page of a heavy user, by timestamp", f"{PAGE}&sort=-timestamp&userId={HEAVY}", (None, None)),
+        ("newest page of a heavy user, by timestamp", f"{PAGE}&sort=-timestamp&userId={HEAVY}", (2, 1)),
         ("heavy user and frequent action", f"{PAGE}&sort=-id&userId={HEAVY}&action={OFTEN}", (2, 1)),
         ("heavy user and rare action", f"{PAGE}&sort=-id&userId={HEAVY}&action={SELDOM}", (2, 1)),
         ("middle user and frequent action", f"{PAGE}&sort=-id&userId={MIDDLE}&action={OFTEN}", (2, 1)),
