@@ -30,7 +30,6 @@ pub(crate) enum Times {
 impl Times {
     pub(crate) fn parse(word: &str) -> Option<Self> {
         match word {
-            "in-order" => Some(Self::InOrder),
             "shuffled" => Some(Self::Shuffled),
             "live" => Some(Self::Live),
             _ => None,
@@ -53,14 +52,8 @@ impl Logs {
     }
 
     pub(crate) fn batch(&mut self, ids: impl Iterator<Item = LogId>) -> Vec<NumberedEvent> {
-        // A store that is searched afterwards has a queue, from which they did not come.
-        let is_queued = self.times != Times::InOrder;
-        let number = |id: LogId| NumberedEvent {
-            id,
-            offset: if is_queued { id.get() } else { -1 },
-            event: self.event(id.get()),
-        };
-        ids.map(number).collect()
+        // The store is searched by a service afterwards, from whose queue they did not come.
+        ids.map(|id| NumberedEvent { id, offset: -1, event: self.event(id.get()) }).collect()
     }
 
     /// The first so many.

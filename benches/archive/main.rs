@@ -14,12 +14,12 @@ use std::time::Instant;
 
 use logs::{Logs, Times};
 
-const USAGE: &str = "archive fill-embedded FOLDER LOGS in-order|shuffled|live
-archive backlog-embedded FOLDER LOGS in-order|shuffled|live
+const USAGE: &str = "archive fill-embedded FOLDER LOGS
+archive backlog-embedded FOLDER LOGS shuffled|live
 archive drop-indexes-embedded FOLDER
 archive read-embedded FOLDER
-archive fill-mongo URI LOGS in-order|shuffled|live
-archive backlog-kafka BROKERS TOPIC LOGS in-order|shuffled|live
+archive fill-mongo URI LOGS
+archive backlog-kafka BROKERS TOPIC LOGS shuffled|live
 archive drop-indexes-mongo URI
 archive read-mongo URI
 archive original URI
@@ -30,9 +30,7 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["fill-embedded", folder, logs, times] => {
-            embedded::fill(folder.as_ref(), logs.parse().unwrap(), Times::parse(times).unwrap()).await;
-        }
+        ["fill-embedded", folder, logs] => embedded::fill(folder.as_ref(), logs.parse().unwrap()).await,
         ["backlog-embedded", folder, logs, times] => {
             let logs = Logs::new(logs.parse().unwrap(), Times::parse(times).unwrap());
             backlog::embedded(folder.as_ref(), logs.events()).await;
@@ -40,9 +38,7 @@ async fn main() {
         }
         ["drop-indexes-embedded", folder] => embedded::drop_indexes(folder.as_ref()),
         ["read-embedded", folder] => embedded::read(folder.as_ref()),
-        ["fill-mongo", uri, logs, times] => {
-            mongo::fill(uri, logs.parse().unwrap(), Times::parse(times).unwrap()).await;
-        }
+        ["fill-mongo", uri, logs] => mongo::fill(uri, logs.parse().unwrap()).await,
         ["backlog-kafka", brokers, topic, logs, times] => {
             let logs = Logs::new(logs.parse().unwrap(), Times::parse(times).unwrap());
             backlog::kafka(brokers, topic, logs.events()).await;

@@ -32,10 +32,10 @@ async fn main() {
         ["sqlite-queue", folder, rows] => sqlite::queue(folder.as_ref(), rows.parse().unwrap()),
         ["sqlite-logs", folder, rows] => sqlite::logs(folder.as_ref(), rows.parse().unwrap()),
         ["backlog-kafka", brokers, topic, logs] => {
-            backlog::kafka(brokers, topic, Logs::new().by_ref().take(logs.parse().unwrap())).await;
+            backlog::kafka(brokers, topic, Logs::new().take(logs.parse().unwrap())).await;
         }
         ["backlog-embedded", folder, logs] => {
-            backlog::embedded(folder.as_ref(), Logs::new().by_ref().take(logs.parse().unwrap())).await;
+            backlog::embedded(folder.as_ref(), Logs::new().take(logs.parse().unwrap())).await;
         }
         // `cargo bench` runs everything; this one is for the script.
         [.., "--bench"] => {}

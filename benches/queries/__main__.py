@@ -80,7 +80,7 @@ class Bench:
         if not folder.exists():
             data = self.folder / "embedded" / "data"
             stage("filling embedded")
-            self.note("embedded", "filling, logs/s", float(self.archive("fill-embedded", data, self.logs, "in-order")["per_s"]))
+            self.note("embedded", "filling, logs/s", float(self.archive("fill-embedded", data, self.logs)["per_s"]))
             data.rename(folder)
         run = self.folder / "run-embedded"
         run.mkdir()
@@ -152,7 +152,7 @@ class Bench:
             self.note("mongo", "first page of a million, ms", first)
         self.archive("drop-mongo", written)
         stage("filling MongoDB")
-        self.note("mongo", "filling, logs/s", float(self.archive("fill-mongo", uri("queries"), self.logs, "in-order")["per_s"]))
+        self.note("mongo", "filling, logs/s", float(self.archive("fill-mongo", uri("queries"), self.logs)["per_s"]))
         stage("reading raw")
         self.note("mongo", "raw reading, rows/s", self.raw("read-mongo", uri("queries")))
         self.yardstick("mongo")

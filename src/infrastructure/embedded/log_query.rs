@@ -58,7 +58,7 @@ pub(super) fn count(connection: &Connection, filter: &LogFilter, cap: u64) -> ru
     Ok(Count::capped(counted, cap))
 }
 
-fn count_logs(connection: &Connection, filter: &LogFilter, plan: &Plan, most: u64) -> rusqlite::Result<u64> {
+pub(super) fn count_logs(connection: &Connection, filter: &LogFilter, plan: &Plan, most: u64) -> rusqlite::Result<u64> {
     let (condition, values) = plan.conditions(filter).with([i64::try_from(most).unwrap_or(i64::MAX)]);
     let table = plan.table();
     let counted: i64 = connection

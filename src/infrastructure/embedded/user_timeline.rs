@@ -7,7 +7,7 @@
 use rusqlite::{Connection, params_from_iter};
 
 use super::{
-    log_query::Conditions,
+    log_query::count_logs,
     log_rows::{LOG_COLUMNS, log},
     query_plan::Plan,
 };
@@ -22,10 +22,12 @@ const NEAR: u64 = 10_000;
 pub(super) fn find(connection: &Connection, query: &LogQuery, plan: &Plan) -> rusqlite::Result<Option<LogSlice>> {
     let offset = query.offset();
     let is_for_it = query.order.is_by_timestamp() && plan.is_by_user() && offset <= NEAR;
-    if !is_for_it || count(connection, query, plan)? <= FEW {
+    let user = LogFilter { user_ids: query.filter.user_ids.clone(), ..LogFilter::default() };
+    // Counted no further than it matters.
+    if !is_for_it || count_logs(connection, &user, plan, FEW + 1)? <= FEW {
         return Ok(None);
     }
-    let mut timeline = Timeline { connection, query, skip: offset, slice: SliceBuilder::new(query.limit) };
+    let mut timeline = Timeline { connection, query, user, skip: offset, slice: SliceBuilder::new(query.limit) };
     for day in stretches(connection, "day_counts", DAY, wanted(query), query.order)? {
         if !timeline.add_day(&day)? {
             break;
@@ -74,19 +76,12 @@ fn wanted(query: &LogQuery) -> Span {
     })
 }
 
-/// How many logs the user has where the plan looks, whatever else is asked for; counted no further than it matters.
-fn count(connection: &Connection, query: &LogQuery, plan: &Plan) -> rusqlite::Result<u64> {
-    let user = LogFilter { user_ids: query.filter.user_ids.clone(), ..LogFilter::default() };
-    let (condition, values) = plan.conditions(&user).with([i64::try_from(FEW + 1).unwrap_or(i64::MAX)]);
-    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {} {condition} LIMIT ?)", plan.table());
-    let counted: i64 = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
-    Ok(u64::try_from(counted).unwrap_or(0))
-}
-
 /// A page as it is gathered.
 struct Timeline<'a> {
     connection: &'a Connection,
     query: &'a LogQuery,
+    /// All of the user's logs, whatever else is asked for.
+    user: LogFilter,
     /// So many more are before the page.
     skip: u64,
     slice: SliceBuilder,
@@ -95,7 +90,7 @@ struct Timeline<'a> {
 impl Timeline<'_> {
     /// `false` once the page is complete.
     fn add_day(&mut self, day: &Stretch) -> rusqlite::Result<bool> {
-        match count(self.connection, self.query, &Plan::by_user(day.ids))? {
+        match count_logs(self.connection, &self.user, &Plan::by_user(day.ids), FEW + 1)? {
             0 => Ok(true),
             1..=FEW => self.add(day),
             _ => {
@@ -112,7 +107,7 @@ impl Timeline<'_> {
 
     fn add(&mut self, stretch: &Stretch) -> rusqlite::Result<bool> {
         let plan = Plan::by_user(stretch.ids);
-        let mut all: Conditions = plan.conditions(&stretch.span.select(&self.query.filter));
+        let mut all = plan.conditions(&stretch.span.select(&self.query.filter));
         all.from(self.query);
         let room = self.skip.saturating_add(u64::from(self.query.limit) + 1);
         let order = all.order(self.query.order);

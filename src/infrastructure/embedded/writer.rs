@@ -31,7 +31,7 @@ const DRAIN_NICENESS: i32 = 10;
 /// Up to here whoever waits is woken by the writing thread itself.
 const FEW: usize = 4;
 /// While more than so many come at a time, a transaction begins this long after the last one, or with so many. Each
-/// writes half a dozen pages whole, however little is new on them: thousands a second of them are all that a disk can do.
+/// writes half a dozen pages whole, however little is new on them: by the thousand they are most of what a disk has to take.
 /// Fewer callers, each of which waits for its answer, would only be held up.
 const CROWD: usize = 8;
 const INTERVAL: Duration = Duration::from_millis(1);
