@@ -2,6 +2,7 @@
 
 use bson::{Bson, DateTime, Decimal128, Document, doc, oid::ObjectId};
 use eyego::domain::EventId;
+use futures_util::TryStreamExt;
 use mongodb::Database;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::{
     import::{How, import, import_as},
     mongo::MongoHarness,
     repository::RepositoryHarness,
-    support::{some_events, store},
+    support::{eventually, some_events, store},
 };
 
 fn key(number: u8) -> ObjectId {
@@ -109,6 +110,28 @@ async fn odd_logs_in_great_number_all_come_once() {
         events.sort_unstable();
         events.dedup();
         assert_eq!(events.len(), 2540);
+    })
+    .await;
+}
+
+/// How many documents and keys the server looked at for the queries for logs since its profile began.
+async fn looked_at(database: &Database) -> i64 {
+    let profile = database.collection::<Document>("system.profile");
+    let of_logs = profile.find(doc! {"op": "query", "command.find": "useractivitylogs"});
+    let entries: Vec<Document> = of_logs.await.unwrap().try_collect().await.unwrap();
+    let count = |entry: &Document, of: &str| i64::from(entry.get_i32(of).unwrap());
+    entries.iter().map(|entry| count(entry, "docsExamined") + count(entry, "keysExamined")).sum()
+}
+
+#[tokio::test]
+async fn logs_without_numbers_are_found_without_reading_the_others_again() {
+    on_old_data(vec![old(1, "nine"), old(2, f64::NAN)], async |harness| {
+        store(&*harness.logs(), &some_events(5000)).await;
+        harness.database.run_command(doc! {"profile": 2}).await.unwrap();
+        assert_eq!(lines_of(harness.export()).await.lines().count(), 5002);
+        eventually("the whole export is in the profile", async || looked_at(&harness.database).await > 9000).await;
+        let looked_at = looked_at(&harness.database).await;
+        assert!(looked_at < 11_000, "{looked_at} documents and keys for 5,002 logs");
     })
     .await;
 }

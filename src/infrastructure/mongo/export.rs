@@ -57,6 +57,12 @@ fn whole_range() -> Document {
     doc! {"$gte": i64::MIN, "$lte": i64::MAX}
 }
 
+/// All that [`whole_range`] leaves. Its opposite as one condition would be no range of the index: the server would read
+/// every log there is.
+fn outside_of_range() -> Document {
+    doc! {"$or": [{"id": {"$not": {"$gte": i64::MIN}}}, {"id": {"$not": {"$lte": i64::MAX}}}]}
+}
+
 async fn newest(handles: &Handles) -> mongodb::error::Result<Option<LogId>> {
     let logs = handles.logs_to_look_up();
     let by_id = logs.find_one(doc! {"id": whole_range()}).sort(doc! {"id": -1});
@@ -136,7 +142,7 @@ async fn unnumbered(
     query: &ExportQuery,
     after: Option<UnnumberedPlace>,
 ) -> mongodb::error::Result<ExportPart> {
-    let mut condition = doc! {"id": {"$not": whole_range()}};
+    let mut condition = outside_of_range();
     if let Some(key) = after.as_ref().and_then(key_of) {
         condition.insert("$expr", doc! {"$gt": ["$_id", {"$literal": key}]});
     }
