@@ -51,6 +51,15 @@ def eyego_bench(program, url, *options):
         return None
 
 
+def until_next_look(first, stored, now, count):
+    """Seldom, because the service works for each answer, but often where something is about to be reached."""
+    often = 0.1 if count >= 500_000 else 0.02
+    if first is None or stored <= first[0]:
+        return often
+    left = (count - stored) * (now - first[1]) / (stored - first[0])
+    return max(often / 5, min(1, left / 2))
+
+
 def drain(service, count):
     """Logs stored per second and processor time per log, from a fifth to the last, and the peak of the memory."""
     first, deadline = None, time.monotonic() + 60 + count / 2_000
@@ -63,8 +72,7 @@ def drain(service, count):
             break
         if now > deadline:
             raise RuntimeError(f"only {stored} of {count} logs were drained")
-        # Seldom: the service works for each answer.
-        time.sleep(0.1 if count >= 500_000 else 0.02)
+        time.sleep(until_next_look(first, stored, now, count))
     logs = stored - first[0]
     if logs < count / 4:
         raise RuntimeError("the drain was over before it could be measured")

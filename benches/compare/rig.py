@@ -8,9 +8,22 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from load import wrk
 from processes import ROOT, Program, Servers, Service, wait_until_quiet
+
+
+class Writes(NamedTuple):
+    """What is written to the bare disk, each piece synced by itself."""
+
+    per_s: int
+    size: int
+    seconds: int
+
+
+# As long as a write-ahead log of the engine becomes before it begins anew.
+REUSED_AFTER = 40 << 20
 
 
 class Plan:
@@ -24,7 +37,9 @@ class Plan:
         self.backlog = 50_000 if quick else 500_000
         self.light_seconds, self.half_seconds = (4, 4) if quick else (15, 20)
         self.half_warm_seconds = 2 if quick else 30
-        self.fsync_seconds = 2 if quick else 8
+        self.small_writes = Writes(per_s=100, size=512, seconds=2 if quick else 8)
+        # What the engine does with 15,000 logs a second, for as long as its row takes.
+        self.group_commits = Writes(per_s=900, size=16 << 10, seconds=self.half_seconds)
         self.read_seconds = 2 if quick else 4
         self.kafka_seconds = 2 if quick else 4
         self.documents = self.backlog
@@ -131,12 +146,12 @@ class Rig:
     def warm(self, target, connections, **options):
         wrk(target, connections, self.plan.warm_seconds, **options)
 
-    def fsyncs(self):
-        """Percentiles of the time that 100 writes a second take to be on the disk, from when each is due, in ms."""
-        folder = self.fresh_folder()
+    def fsyncs(self, writes):
+        """Percentiles of the time that these writes take to be on the disk, from when each is due, in ms."""
+        folder, data = self.fresh_folder(), bytes(writes.size)
         with open(folder / "data", "wb", buffering=0) as file:
-            begun, count = time.perf_counter(), 100 * self.plan.fsync_seconds
-            took = sorted(fsync_at(file, begun + number / 100) for number in range(count))
+            begun, count = time.perf_counter(), writes.per_s * writes.seconds
+            took = sorted(fsync_at(file, data, begun + number / writes.per_s) for number in range(count))
         self.remove(folder)
         return {f"p{share}_ms": took[min(count - 1, count * share // 100)] for share in (50, 99)}
 
@@ -164,9 +179,11 @@ class Rig:
             time.sleep(0.1)
 
 
-def fsync_at(file, due):
+def fsync_at(file, data, due):
     time.sleep(max(0, due - time.perf_counter()))
-    file.write(bytes(512))
+    if file.tell() >= REUSED_AFTER:
+        file.seek(0)
+    file.write(data)
     os.fdatasync(file.fileno())
     return (time.perf_counter() - due) * 1000
 

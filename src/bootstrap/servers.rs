@@ -29,9 +29,9 @@ use crate::{
 /// How long unacknowledged records may hold up the end, once nobody waits for them any more.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A batch of 1,000 is where a bulk insert stops getting cheaper per document. While one waits for the disks of a
-/// majority, the server works on the next.
-const PACE: Pace = Pace { records: 3000, bytes: 1 << 20, in_flight: NonZeroUsize::MIN.saturating_add(2) };
+/// A batch of 1,000 is where a bulk insert stops getting cheaper per document; what each batch costs besides is spread
+/// over more. While one waits for the disks of a majority, the server works on the next.
+const PACE: Pace = Pace { records: 4000, bytes: 3 << 19, in_flight: NonZeroUsize::MIN.saturating_add(1) };
 
 /// What librdkafka says of the settings, without any I/O.
 pub(super) fn check(kafka: &KafkaSettings, settings: &Settings) -> Result<(), Vec<Problem>> {
