@@ -173,7 +173,7 @@ class Bench:
         self.note(backend, f"page {depth:,} deep by cursor", latency(client, f"{PAGE}&cursor={cursor}"))
         self.results[backend]["deep"] = self.results[backend][f"page {depth:,} deep by cursor"]
         self.export(backend, service)
-        self.erasure(backend, service, client)
+        self.erasure(backend, service)
 
     def export(self, backend, service):
         before, path, took = rss_mb(service.pid), "/api/logs/export?format=ndjson", []
@@ -186,7 +186,9 @@ class Bench:
             took.append(time.perf_counter() - begun)
         self.note(backend, "export, rows/s", lines / statistics.median(took))
 
-    def erasure(self, backend, service, client):
+    def erasure(self, backend, service):
+        # The connection before has been idle while the exports went on, for longer than the service allows.
+        client = Client(service.url)
         user, found = self.user_of(client, min(ERASED, self.logs // 100))
         preview = json.loads(client.ask(f"/api/logs?userId={user}&dryRun=true", "DELETE"))
         wrk(service, 64, 3)
