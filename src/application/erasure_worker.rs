@@ -66,7 +66,7 @@ impl ErasureWorker {
     /// Works until asked to stop. While the store is away it tries again and again.
     pub async fn run(self) {
         let mut retained_from = None;
-        let mut failing = false;
+        let mut failures: u32 = 0;
         while !self.stop.is_cancelled() {
             let worked = self.turn(&mut retained_from).await;
             let rest = match &worked {
@@ -75,13 +75,14 @@ impl ErasureWorker {
                 Err(_) => PAUSE,
             };
             match worked {
-                Ok(_) => failing = false,
-                // Once per outage.
-                Err(error) if !failing => {
-                    warn!(error = %ErrorChain(&error), "jobs cannot be worked on; it is tried again");
-                    failing = true;
+                Ok(_) => failures = 0,
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    // Once per outage, and not for the moment at the start before a store is reached.
+                    if failures == 2 {
+                        warn!(error = %ErrorChain(&error), "jobs cannot be worked on; it is tried again");
+                    }
                 }
-                Err(_) => {}
             }
             self.stop.run_until_cancelled(tokio::time::sleep(rest)).await;
         }
