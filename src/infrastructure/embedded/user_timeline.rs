@@ -21,10 +21,12 @@ const NEAR: u64 = 10_000;
 /// `None` where sorting all that match is no more work.
 pub(super) fn find(connection: &Connection, query: &LogQuery, plan: &Plan) -> rusqlite::Result<Option<LogSlice>> {
     let offset = query.offset();
-    let is_for_it = query.order.is_by_timestamp() && plan.is_by_user() && offset <= NEAR;
+    if !(query.order.is_by_timestamp() && plan.is_by_user() && offset <= NEAR) {
+        return Ok(None);
+    }
     let user = LogFilter { user_ids: query.filter.user_ids.clone(), ..LogFilter::default() };
     // Counted no further than it matters.
-    if !is_for_it || count_logs(connection, &user, plan, FEW + 1)? <= FEW {
+    if count_logs(connection, &user, plan, FEW + 1)? <= FEW {
         return Ok(None);
     }
     let mut timeline = Timeline { connection, query, user, skip: offset, slice: SliceBuilder::new(query.limit) };
