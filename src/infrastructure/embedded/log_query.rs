@@ -1,6 +1,6 @@
 //! Parts of the logs in `logs.db`, and how many there are.
 
-use rusqlite::{Connection, params_from_iter, types::Value};
+use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
 use super::{
     id_blocks::block_of,
@@ -22,20 +22,35 @@ pub(super) fn find(connection: &Connection, query: &LogQuery) -> rusqlite::Resul
     if let Some(slice) = user_timeline::find(connection, query, &plan)? {
         return Ok(slice);
     }
-    let mut all = plan.conditions(&query.filter);
+    // One more than is asked for tells whether more follow.
+    let most = u64::from(query.limit) + 1;
+    walk(connection, query, &query.filter, &plan, [most, offset], |row| Ok(slice.push(log(row)?)))?;
+    Ok(slice.finish())
+}
+
+/// Goes through the logs that the filter selects, in the order and from the place that the query asks for, at `most` so
+/// many behind the first `offset`. Returns `false` where `each` wanted no more.
+pub(super) fn walk(
+    connection: &Connection,
+    query: &LogQuery,
+    filter: &LogFilter,
+    plan: &Plan,
+    [most, offset]: [u64; 2],
+    mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<bool> {
+    let mut all = plan.conditions(filter);
     all.from(query);
     let (table, order) = (plan.table(), all.order(query.order));
-    // One more than is asked for tells whether more follow.
-    let (condition, values) = all.with([i64::from(query.limit) + 1, i64::try_from(offset).unwrap_or(i64::MAX)]);
+    let (condition, values) = all.with([most, offset].map(|number| i64::try_from(number).unwrap_or(i64::MAX)));
     let sql = format!("SELECT {LOG_COLUMNS} FROM {table} {condition} ORDER BY {order} LIMIT ? OFFSET ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
-        if !slice.push(log(row)?) {
-            break;
+        if !each(row)? {
+            return Ok(false);
         }
     }
-    Ok(slice.finish())
+    Ok(true)
 }
 
 pub(super) fn count(connection: &Connection, filter: &LogFilter, cap: u64) -> rusqlite::Result<Count> {
@@ -119,7 +134,7 @@ impl Conditions {
     }
 
     /// What the question asks for besides its filter.
-    pub(super) fn from(&mut self, query: &LogQuery) {
+    fn from(&mut self, query: &LogQuery) {
         if let From::After(place) = query.from {
             self.behind(query.order, place);
         }
@@ -128,7 +143,7 @@ impl Conditions {
         }
     }
 
-    pub(super) fn order(&self, order: Order) -> &'static str {
+    fn order(&self, order: Order) -> &'static str {
         match order {
             Order::Id | Order::IdDescending => self.order_of_ids(order.is_descending()),
             Order::Timestamp => "timestamp, id",

@@ -4,11 +4,11 @@
 //! day by day, and through a day that holds many of the user's logs quarter by quarter: what is sorted is little, and what
 //! lies behind the page is not looked at. A user of whom there are few is sorted at once.
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 
 use super::{
-    log_query::count_logs,
-    log_rows::{LOG_COLUMNS, log},
+    log_query::{count_logs, walk},
+    log_rows::log,
     query_plan::Plan,
 };
 use crate::domain::{DAY, From, LogFilter, LogQuery, LogSlice, Order, QUARTER_HOUR, SliceBuilder, Span};
@@ -108,22 +108,15 @@ impl Timeline<'_> {
     }
 
     fn add(&mut self, stretch: &Stretch) -> rusqlite::Result<bool> {
-        let plan = Plan::by_user(stretch.ids);
-        let mut all = plan.conditions(&stretch.span.select(&self.query.filter));
-        all.from(self.query);
-        let room = self.skip.saturating_add(u64::from(self.query.limit) + 1);
-        let order = all.order(self.query.order);
-        let (condition, values) = all.with([i64::try_from(room).unwrap_or(i64::MAX)]);
-        let sql = format!("SELECT {LOG_COLUMNS} FROM {} {condition} ORDER BY {order} LIMIT ?", plan.table());
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
-        while let Some(row) = rows.next()? {
-            if self.skip > 0 {
-                self.skip -= 1;
-            } else if !self.slice.push(log(row)?) {
-                return Ok(false);
+        let Self { connection, query, skip, slice, .. } = self;
+        let filter = stretch.span.select(&query.filter);
+        let room = skip.saturating_add(u64::from(query.limit) + 1);
+        walk(connection, query, &filter, &Plan::by_user(stretch.ids), [room, 0], |row| {
+            if *skip > 0 {
+                *skip -= 1;
+                return Ok(true);
             }
-        }
-        Ok(true)
+            Ok(slice.push(log(row)?))
+        })
     }
 }
