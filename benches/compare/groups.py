@@ -162,8 +162,8 @@ def light(name, start):
     return group
 
 
-def half(name, start, of):
-    """The latency of POST at half of the rate that is asked for, open loop."""
+def half(name, start, of, writes):
+    """The latency of POST at half of the rate that is asked for, open loop, and of such writes on the bare disk."""
 
     def group(rig):
         row, share = of
@@ -176,7 +176,7 @@ def half(name, start, of):
             # At this very load: a broker that has just been started translates itself anew when the load changes, and
             # takes one of the cores for it.
             bench(rig, service, *load, f"{rig.plan.half_warm_seconds}s")
-            disk(rig, f"half.{name}", rig.plan.group_commits if name == "embedded" else rig.plan.small_writes)
+            disk(rig, f"half.{name}", writes)
             report = bench(rig, service, *load, f"{rig.plan.half_seconds}s")
             if report and report["latency_ms"]:
                 rig.note(f"half.{name}.rate", rate)
@@ -242,7 +242,7 @@ def groups(plan):
         ("ceiling mongo", ceiling_mongo),
         ("light embedded", light("embedded", embedded)),
         ("light kafka", light("kafka", on_kafka("all"))),
-        ("half embedded", half("embedded", embedded, HALF_EMBEDDED)),
-        ("half kafka", half("kafka", on_kafka("api"), HALF_KAFKA)),
+        ("half embedded", half("embedded", embedded, HALF_EMBEDDED, plan.group_commits)),
+        ("half kafka", half("kafka", on_kafka("api"), HALF_KAFKA, plan.small_writes)),
         ("tool", tool),
     )
