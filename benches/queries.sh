@@ -2,7 +2,7 @@
 # How fast logs are found, at any size: a store of ten million logs on each backend, asked over HTTP, one question at a
 # time. Writes docs/QUERIES.md.
 #
-#   benches/queries.sh                    ten million logs; an hour and 12 GB of disk
+#   benches/queries.sh                    ten million logs; half an hour and 12 GB of disk
 #   LOGS=200000 benches/queries.sh        a quick look; the document is left alone
 #   ONLY=embedded benches/queries.sh      one backend (embedded or mongo); the document is left alone
 #   KEEP=folder benches/queries.sh        keep the filled stores there, and use them if they are there already
