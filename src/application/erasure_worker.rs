@@ -1,7 +1,7 @@
 //! Works off the jobs that erase logs, a step at a time, and makes those of the retention.
 //!
-//! Every step is followed by a longer rest: intake and drain go first. A job that is broken off, by whatever,
-//! is taken up again by any process that drains.
+//! Every step is followed by a longer rest: intake and drain go first. A job that is broken off, by whatever, is taken up
+//! again by any process that drains.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,8 +18,8 @@ use crate::domain::{
 
 /// How many logs a step erases.
 const STEP: u32 = 2000;
-/// A rest is so many times as long as the step before it.
-const REST: f64 = 1.5;
+/// A rest is so many times as long as the step before it: MongoDB goes on writing pages for a while after it has answered.
+const REST: u32 = 2;
 const SHORTEST_REST: Duration = Duration::from_millis(10);
 /// How often an idle worker looks for jobs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -170,7 +170,7 @@ impl ErasureWorker {
             }
             let Some(next) = step.next else { return Ok(found) };
             request.after = Some(next);
-            let rest = begun.elapsed().mul_f64(REST).max(SHORTEST_REST);
+            let rest = (REST * begun.elapsed()).max(SHORTEST_REST);
             if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 return Err(Left::Stopped);
             }
