@@ -137,6 +137,17 @@ class Service(Program):
         except (OSError, ValueError, KeyError):
             return None
 
+    def wait_until_stored(self, patience):
+        """The ledger once nothing is pending; None where that takes longer than so many seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            ledger = self.ledger()
+            if ledger and ledger["pending"] == 0:
+                return ledger
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.1)
+
     def taken(self):
         """How many logs the bus has acknowledged to this process."""
         with urllib.request.urlopen(self.url + "/metrics", timeout=10) as answer:

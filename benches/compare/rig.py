@@ -168,15 +168,12 @@ class Rig:
     def wait_until_stored(self, service, seconds):
         """How long it takes until nothing is pending; infinity after `drain_patience` times the seconds."""
         begun = time.monotonic()
-        while True:
-            ledger, now = service.ledger(), time.monotonic() - begun
-            if ledger and ledger["pending"] == 0:
-                if ledger["stored"] != ledger["accepted"]:
-                    self.trouble(f"of {ledger['accepted']} logs {ledger['stored']} are stored")
-                return now
-            if now > seconds * self.plan.drain_patience:
-                return float("inf")
-            time.sleep(0.1)
+        ledger = service.wait_until_stored(seconds * self.plan.drain_patience)
+        if ledger is None:
+            return float("inf")
+        if ledger["stored"] != ledger["accepted"]:
+            self.trouble(f"of {ledger['accepted']} logs {ledger['stored']} are stored")
+        return time.monotonic() - begun
 
 
 def fsync_at(file, data, due):

@@ -23,6 +23,8 @@ from table import write
 DEEP = 1_000_000
 ERASED = 50_000
 INTAKE_SECONDS = 15
+# In seconds: longer than an erasure or a backlog may take.
+PATIENCE = 300
 # Of what runs through all logs.
 TIMES = 3
 ENVIRONMENT = {"QUERY_TIMEOUT": "60s"}
@@ -206,19 +208,23 @@ class Bench:
 
     def intake(self, service):
         """Logs taken per second, from when all that was taken before is stored."""
-        wait_until_stored(service)
+        self.settle(service)
         return wrk(service, 64, INTAKE_SECONDS).requests_per_s
+
+    def settle(self, service):
+        if service.wait_until_stored(PATIENCE) is None:
+            raise RuntimeError("what was taken is not stored")
 
     def erased(self, service, user):
         """How many logs it had, how long their erasure took, and the intake in its first seconds."""
-        wait_until_stored(service)
+        self.settle(service)
         client, selected = Client(service.url), f"/api/logs?userId={user}"
         preview = json.loads(client.ask(f"{selected}&dryRun=true", "DELETE"))
         token, begun, done = urllib.parse.quote(preview["token"], safe=""), time.perf_counter(), []
         job = json.loads(client.ask(f"{selected}&token={token}", "DELETE"))
 
         def watch():
-            while not done:
+            while not done and time.perf_counter() - begun < PATIENCE:
                 found = json.loads(client.ask(f"/api/jobs/{job['id']}"))
                 if found["state"] == "done":
                     done.append((found["erased"], time.perf_counter() - begun))
@@ -229,6 +235,8 @@ class Bench:
         during = wrk(service, 64, INTAKE_SECONDS).requests_per_s
         while watching.is_alive():
             wrk(service, 64, 3)
+        if not done:
+            raise RuntimeError("the erasure did not come to its end")
         return *done[0], during
 
     def users_of(self, client, wanted):
@@ -238,12 +246,6 @@ class Bench:
             user = f"user-{number:05}"
             totals[user] = json.loads(client.ask(f"/api/logs?limit=1&userId={user}"))["total"]
         return sorted(totals, key=lambda user: abs(totals[user] - wanted))[:TIMES]
-
-
-def wait_until_stored(service):
-    """Waits until all that was taken is stored."""
-    while (service.ledger() or {"pending": 1})["pending"]:
-        time.sleep(0.2)
 
 
 def stage(name):
